@@ -1,0 +1,245 @@
+"""The site's configuration: one TOML file, one frozen tree. Nothing else reads files or the environment for settings.
+
+Every key has its unit in its name and a description, from which ``docs/configuration.md`` is generated. Paths
+are relative to the file. Unknown keys, missing files and readable-by-others secrets end the start with the
+key's name (exit status 2); nothing falls back.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from proxy.errors import ConfigurationError
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("base", Path())
+    return path if path.is_absolute() else (base / path)
+
+
+SitePath = Annotated[Path, AfterValidator(_existing)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Listen(Section):
+    """Where clients and operators reach the proxy."""
+
+    host: str = Field("127.0.0.1", description="Address of the DICOMweb listener.")
+    port: Port = Field(8443, description="Port of the DICOMweb listener, TLS 1.3 with client certificates only.")
+    admin_host: str = Field("127.0.0.1", description="Address of metrics and health. Keep it off public networks.")
+    admin_port: Port = Field(9464, description="Port of metrics and health, plain HTTP.")
+    certificate: SitePath = Field(description="PEM file: server certificate and its chain.")
+    key: SitePath = Field(description="PEM file: the server certificate's private key.")
+    public_url: str = Field(description="Origin that clients use, for example https://pacs.example:8443.")
+
+    @field_validator("host", "admin_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        ip_address(value)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if (
+            parts.scheme != "https"
+            or not parts.hostname
+            or parts.path not in ("", "/")
+            or parts.query
+            or parts.fragment
+        ):
+            raise ValueError("must be an https origin without a path")
+        return value.rstrip("/")
+
+
+class Limits(Section):
+    """Bounds on everything a peer can send."""
+
+    connections: int = Field(1024, gt=0, description="Open connections, handshakes included.")
+    connections_per_address: int = Field(256, gt=0, description="Open connections of one address.")
+    handshake_s: Seconds = Field(10, description="Time for the TLS handshake.")
+    head_s: Seconds = Field(10, description="Time for a request head, also the keep-alive time of an idle connection.")
+    idle_s: Seconds = Field(30, description="Time without a byte taken or sent during a body.")
+    line_bytes: int = Field(8190, ge=256, le=65536, description="Longest request line and longest header field.")
+    headers: int = Field(64, ge=8, le=256, description="Most header fields of a request.")
+    requests_per_s: float = Field(400, gt=0, description="Sustained requests a second of one certificate.")
+    burst: int = Field(800, gt=0, description="Requests of one certificate at once.")
+    address_requests_per_s: float = Field(800, gt=0, description="Sustained requests a second of one address.")
+    address_burst: int = Field(1600, gt=0, description="Requests of one address at once.")
+    suppression_window_s: Seconds = Field(10, description="One suppressed record a reason and window.")
+    body_bytes: int = Field(16 * 2**30, gt=0, description="Largest body of a store.")
+    parts: int = Field(10_000, gt=0, description="Most parts of a store.")
+    part_header_bytes: int = Field(2**20, ge=4096, description="Most bytes of one part read to find its identity.")
+    search_rows: int = Field(
+        1000, gt=0, le=10_000, description="Rows asked of the archive where a search sets no limit."
+    )
+    search_bytes: int = Field(32 * 2**20, gt=0, description="Largest search answer taken from the archive.")
+
+
+class Authority(Section):
+    """A certificate authority whose certificates are heard."""
+
+    name: str = Field(min_length=1, max_length=64, description="Name in policy input, records and metrics.")
+    certificate: SitePath = Field(description="PEM file: the authority's certificate, intermediates after it.")
+    crls: tuple[SitePath, ...] = Field(min_length=1, description="PEM or DER files: one CRL of each CA in the chain.")
+    actions: tuple[Action, ...] = Field(
+        default=("search", "metadata", "retrieve", "render", "bulkdata", "store"),
+        min_length=1,
+        description="What certificates of this authority may ask for, whatever policy says.",
+    )
+
+
+class Identify(Section):
+    authorities: tuple[Authority, ...] = Field(min_length=1, description="The authorities, at least one.")
+    device_san: Literal["uri", "dns"] = Field(
+        "uri", description="Kind of subject alternative name that names a device."
+    )
+    reload_s: Seconds = Field(1, description="How often authority and CRL files are looked at.")
+
+
+class PostureStoreSection(Section):
+    store: SitePath = Field(description="SQLite file of device posture.")
+
+
+class ArchiveSection(Section):
+    """The DICOMweb archive, which stays as it is."""
+
+    url: str = Field(description="Base of DICOMweb at the archive, for example http://127.0.0.1:8042/dicom-web.")
+    credentials_file: SitePath | None = Field(None, description="JSON file with username and password, mode 0600.")
+    ca_file: SitePath | None = Field(None, description="PEM file: the authority that signs the archive's certificate.")
+    connect_s: Seconds = Field(5, description="Time to connect.")
+    first_byte_s: Seconds = Field(60, description="Time to the head of an answer.")
+    idle_s: Seconds = Field(60, description="Time without a byte during a body.")
+    connections: int = Field(64, gt=0, description="Connections kept to the archive.")
+    context_cache_s: float = Field(30, ge=0, le=30, description="How old attributes of a study may be.")
+    context_cache_entries: int = Field(10_000, gt=0, description="Studies and series whose attributes are kept.")
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise ValueError("must be an http or https address without credentials, query or fragment")
+        return value.rstrip("/")
+
+
+class PolicySection(Section):
+    engine: Literal["embedded"] = Field("embedded", description="Policy engine.")
+    directory: SitePath = Field(description="Folder of Rego rules and data.")
+    reload_s: Seconds = Field(1, description="How often the folder is looked at.")
+    compile_s: Seconds = Field(20, description="Time a candidate may take to compile and answer in its child process.")
+
+
+class RecordSection(Section):
+    directory: SitePath = Field(description="Folder of the spool. It holds patient data: encrypt its disk.")
+    batch: int = Field(256, ge=1, le=4096, description="Most records of one fsync.")
+    queue: int = Field(20_000, ge=1, description="Most records waiting for fsync; more answer 503.")
+
+
+class Ledger(Section):
+    """The EVM chain that decisions are anchored in. The proxy uses identity only; the anchor process the rest."""
+
+    chain_id: int = Field(gt=0, description="Chain id.")
+    contract: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$", description="Address of DecisionLedger.")
+    rpc_urls: tuple[str, ...] = Field(min_length=1, description="JSON-RPC endpoints.")
+    writer_key_file: SitePath = Field(
+        description="Hexadecimal private key of the writer, read by the anchor process alone."
+    )
+    confirmations: int = Field(2, ge=0, le=1000, description="Blocks on top after which a block counts as final.")
+    batch_size: int = Field(1024, ge=1, le=1024, description="Most leaves of one transaction.")
+    max_wait_s: Seconds = Field(1, description="How long a batch that is not full waits.")
+    status_file: SitePath = Field(description="Where the anchor process tells how far it is.")
+
+
+class Lease(Section):
+    poll_s: Seconds = Field(1, description="How often a stream under way looks whether its grounds still hold.")
+
+
+class Site(Section):
+    """A whole site."""
+
+    site: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="Name of the site in policy input and records.")
+    listen: Listen
+    limits: Limits = Limits()
+    identify: Identify
+    posture: PostureStoreSection
+    archive: ArchiveSection
+    policy: PolicySection
+    record: RecordSection
+    ledger: Ledger
+    lease: Lease = Lease()
+
+
+def load_site(path: Path) -> Site:
+    """Read and check a configuration file.
+
+    :raises ConfigurationError: naming the key and what is wrong with it
+    """
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    try:
+        site = Site.model_validate(raw, context={"base": path.resolve().parent})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise ConfigurationError(f"{path}:\n  " + "\n  ".join(lines)) from error
+    _check_files(site)
+    return site
+
+
+def _check_files(site: Site) -> None:
+    needed: list[tuple[str, Path]] = [
+        ("listen.certificate", site.listen.certificate),
+        ("listen.key", site.listen.key),
+    ]
+    for number, authority in enumerate(site.identify.authorities):
+        needed.append((f"identify.authorities.{number}.certificate", authority.certificate))
+    secrets: list[tuple[str, Path]] = [("listen.key", site.listen.key)]
+    if site.archive.credentials_file is not None:
+        needed.append(("archive.credentials_file", site.archive.credentials_file))
+        secrets.append(("archive.credentials_file", site.archive.credentials_file))
+    if site.archive.ca_file is not None:
+        needed.append(("archive.ca_file", site.archive.ca_file))
+    for key, path in needed:
+        if not path.is_file():
+            raise ConfigurationError(f"{key}: {path} is not a file")
+    for key, path in secrets:
+        if path.stat().st_mode & 0o077:
+            raise ConfigurationError(f"{key}: {path} can be read by others; chmod 600")
+    if not site.policy.directory.is_dir():
+        raise ConfigurationError(f"policy.directory: {site.policy.directory} is not a folder")
+
+
+def site_path(config: Path | None, directory: Path | None) -> Path:
+    """The file that ``--config FILE`` or, for a dev stack, ``--dir DIR`` names.
+
+    :raises ConfigurationError: both or neither were given
+    """
+    if (config is None) == (directory is None):
+        raise ConfigurationError("give --config FILE, or --dir DIR of a dev stack")
+    if config is not None:
+        return config
+    assert directory is not None  # noqa: S101 - narrowing, settled above
+    return directory / "dicomward.toml"
