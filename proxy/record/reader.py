@@ -1,0 +1,86 @@
+"""Reading a spool from another process: the anchor, the verifier, an explanation. Never writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from proxy.errors import SpoolError
+from proxy.model import RecordRow
+from proxy.record import origin_file
+
+
+class OriginReader:
+    """:class:`proxy.ports.SpoolReader` over one origin's file."""
+
+    def __init__(self, folder: Path, origin: bytes) -> None:
+        """:raises SpoolError: the file cannot be opened"""
+        path = origin_file.database(folder, origin)
+        try:
+            self._connection = sqlite3.connect(
+                f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._meta = origin_file.read_meta(self._connection)
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool of origin {origin.hex()} cannot be read: {error}") from error
+        self.origin = self._meta.origin
+        self.predecessor = self._meta.predecessor
+        self.agreed = self._meta.agreed
+        self.chain_id = self._meta.chain_id
+        self.contract = self._meta.contract
+        self.receipt_key = self._meta.receipt_key
+
+    def count(self) -> int:
+        rows = self._query("SELECT max(idx) FROM record", ())
+        return 0 if rows[0][0] is None else int(rows[0][0]) + 1
+
+    def head(self, count: int) -> bytes | None:
+        if count == 0:
+            return self._meta.genesis
+        rows = self._query("SELECT head FROM record WHERE idx = ?", (count - 1,))
+        return bytes(rows[0][0]) if rows else None
+
+    def rows(self, first: int, count: int) -> list[RecordRow]:
+        return self._rows("WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count))
+
+    def find(self, decision: str) -> list[RecordRow]:
+        return self._rows("WHERE id = ? AND id <> '' ORDER BY idx", (decision,))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _rows(self, where: str, parameters: tuple[int | str, ...]) -> list[RecordRow]:
+        found = self._query(f"SELECT {origin_file.COLUMNS} FROM record {where}", parameters)  # noqa: S608 - constants
+        return [
+            RecordRow(index=i, kind=kind, id=id_, salt=salt, body=body, leaf=leaf, head=head)
+            for i, kind, id_, salt, body, leaf, head in found
+        ]
+
+    def _query(self, statement: str, parameters: tuple[int | str, ...]) -> list[Any]:
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool of origin {self.origin.hex()} cannot be read: {error}") from error
+
+
+def current_reader(folder: Path) -> OriginReader:
+    """The origin in use.
+
+    :raises SpoolError: there is none yet, or it cannot be read
+    """
+    origin = origin_file.current(folder)
+    if origin is None:
+        raise SpoolError(f"{folder} holds no spool yet: start the proxy once")
+    return OriginReader(folder, origin)
+
+
+def open_readers(folder: Path) -> list[OriginReader]:
+    """Every origin of a folder, oldest first, found through predecessors."""
+    readers: list[OriginReader] = []
+    origin: bytes | None = current_reader(folder).origin
+    while origin is not None and origin_file.database(folder, origin).is_file():
+        reader = OriginReader(folder, origin)
+        readers.append(reader)
+        origin = reader.predecessor
+    return readers[::-1]
