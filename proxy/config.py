@@ -121,7 +121,6 @@ class ArchiveSection(Section):
     credentials_file: SitePath | None = Field(None, description="JSON file with username and password, mode 0600.")
     ca_file: SitePath | None = Field(None, description="PEM file: the authority that signs the archive's certificate.")
     connect_s: Seconds = Field(5, description="Time to connect.")
-    first_byte_s: Seconds = Field(60, description="Time to the head of an answer.")
     idle_s: Seconds = Field(60, description="Time without a byte during a body.")
     connections: int = Field(64, gt=0, description="Connections kept to the archive.")
     context_cache_s: float = Field(30, ge=0, le=30, description="How old attributes of a study may be.")

@@ -1,0 +1,116 @@
+"""The catalogue of refusals: one line a reason. A test holds it complete and equal to the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import orjson
+
+from proxy.model import Reason as R  # noqa: N817 - a table of sixty lines
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:dicomward:reason:"
+
+
+class Entry(NamedTuple):
+    status: int
+    title: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    status: int
+    body: bytes
+
+
+_RENEW: Final = "Ask your site for a certificate of the current profile."
+_REPORT: Final = "Let the device report its posture and try again."
+_OPERATOR: Final = "Try again later; if it stays, tell the operator and give the decision id."
+_READ_GRAMMAR: Final = "See the supported DICOMweb requests in docs/grammar.md."
+
+CATALOGUE: Final[dict[R, Entry]] = {
+    R.MALFORMED_REQUEST: Entry(400, "The request is not well formed", _READ_GRAMMAR),
+    R.RATE_LIMITED: Entry(429, "Too many requests", "Wait some seconds, and ask for less at a time."),
+    R.REQUEST_TIMEOUT: Entry(408, "The request was not received in time", "Send the whole request without pausing."),
+    R.ABANDONED: Entry(400, "The connection was left before the request was read", "Ask again."),
+    R.INTERNAL_ERROR: Entry(500, "The proxy failed", _OPERATOR),
+    R.CERTIFICATE_MISSING: Entry(403, "No client certificate was presented", "Present your device's certificate."),
+    R.CERTIFICATE_UNTRUSTED: Entry(403, "No trusted authority issued this certificate", _RENEW),
+    R.CERTIFICATE_EXPIRED: Entry(403, "The certificate has expired", "Renew the device's certificate."),
+    R.CERTIFICATE_NOT_YET_VALID: Entry(
+        403, "The certificate is not valid yet", "Check the device's clock, or wait until the certificate begins."
+    ),
+    R.CERTIFICATE_PROFILE: Entry(403, "The certificate is not of the profile this site accepts", _RENEW),
+    R.CERTIFICATE_REVOKED: Entry(
+        403, "The certificate was revoked", "This device may no longer connect; ask your site why it was revoked."
+    ),
+    R.REVOCATION_STALE: Entry(
+        403, "It is not known whether the certificate was revoked", "The operator must renew the revocation list."
+    ),
+    R.POSTURE_UNAVAILABLE: Entry(503, "The posture of the device could not be read", _OPERATOR),
+    R.UNKNOWN_ROUTE: Entry(404, "There is no such resource here", _READ_GRAMMAR),
+    R.METHOD_NOT_ALLOWED: Entry(405, "This resource has no such method", _READ_GRAMMAR),
+    R.INVALID_UID: Entry(400, "A UID is not a DICOM UID", "A UID has at most 64 digits and dots (PS3.5 9.1)."),
+    R.INVALID_PATH: Entry(400, "The path is not in its plain form", "Send paths without escapes or dot segments."),
+    R.INVALID_QUERY: Entry(400, "The query is not one this resource takes", _READ_GRAMMAR),
+    R.FORBIDDEN_HEADER: Entry(400, "A header field is not accepted", "Leave out method overrides and look-alikes."),
+    R.NOT_ACCEPTABLE: Entry(406, "No acceptable representation", _READ_GRAMMAR),
+    R.UNSUPPORTED_MEDIA_TYPE: Entry(
+        415, "The body's media type is not accepted", "Send multipart/related; type=application/dicom, not encoded."
+    ),
+    R.UNEXPECTED_BODY: Entry(400, "This request takes no body", "Send it without a body."),
+    R.MULTIPART_MALFORMED: Entry(400, "The multipart body is not well formed", "See docs/grammar.md, stores."),
+    R.PART_UNREADABLE: Entry(400, "A part is not a readable DICOM file", "Send PS3.10 files with file meta."),
+    R.STUDY_MISMATCH: Entry(409, "A part belongs to another study", "Store it to its own study, or to /studies."),
+    R.TOO_LARGE: Entry(413, "The request is larger than this site accepts", "Send less at a time."),
+    R.NOT_YET: Entry(403, "This capability is not available in this version", _READ_GRAMMAR),
+    R.ARCHIVE_UNAVAILABLE: Entry(502, "The archive did not give a DICOMweb answer", _OPERATOR),
+    R.ARCHIVE_TIMEOUT: Entry(504, "The archive did not answer in time", _OPERATOR),
+    R.ACTION_NOT_PERMITTED: Entry(
+        403, "Your role does not include this action", "Ask your security team for the role."
+    ),
+    R.SUBJECT_UNKNOWN: Entry(403, "Policy does not know this device", "Ask your security team to enter the device."),
+    R.INSTITUTION_NOT_GRANTED: Entry(
+        403, "The object belongs to an institution you may not see", "Ask your security team for the institution."
+    ),
+    R.PARTIAL_STUDY: Entry(
+        403,
+        "Part of the study belongs to an institution you may not see",
+        "Retrieve the series you may see one by one.",
+    ),
+    R.RESOURCE_UNKNOWN: Entry(404, "The archive has no such object", "Check the UID, or search for it."),
+    R.PURPOSE_NOT_PERMITTED: Entry(403, "This purpose of use is not yours", "State a purpose that your role has."),
+    R.POSTURE_MISSING: Entry(403, "An attribute of the device's posture is not known", _REPORT),
+    R.POSTURE_STALE: Entry(403, "The device's posture has expired", _REPORT),
+    R.POSTURE_DISK_UNENCRYPTED: Entry(403, "The device's disk is not encrypted", "Switch on disk encryption."),
+    R.POSTURE_PATCHES_OLD: Entry(403, "The device's system is not patched", "Install the pending updates."),
+    R.POSTURE_SCREEN_UNLOCKED: Entry(403, "The device's screen does not lock", "Switch on the screen lock."),
+    R.POSTURE_FIREWALL_OFF: Entry(403, "The device's firewall is off", "Switch on the firewall."),
+    R.POSTURE_MALWARE_PROTECTION_OFF: Entry(403, "The device has no malware protection", "Switch it on."),
+    R.POLICY_UNAVAILABLE: Entry(503, "No decision could be made", _OPERATOR),
+    R.OBLIGATION_UNKNOWN: Entry(403, "Policy demands what this version cannot do", "Tell the operator."),
+    R.MASK_NOT_POSSIBLE: Entry(403, "The answer cannot be masked as policy demands", "Ask for metadata instead."),
+    R.SEARCH_TOO_BROAD: Entry(413, "The search is too broad", "Add matching keys or a smaller limit."),
+    R.RECORD_NOT_DURABLE: Entry(503, "The decision could not be recorded", _OPERATOR),
+    R.LEASE_ENDED: Entry(403, "The grounds of the decision ended", "Ask again."),
+}
+
+# Where several reasons stand, the gravest failure gives the status: ours before the peer's form before permission.
+_ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 403, 404)
+
+
+def problem_of(reasons: Sequence[str], decision: str) -> Problem:
+    """Status and ``application/problem+json`` body (RFC 9457) for a refusal."""
+    entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
+    first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
+    body = {
+        "type": TYPE_PREFIX + first.value,
+        "title": entry.title,
+        "status": entry.status,
+        "reasons": [{"code": reason.value, "title": each.title, "remedy": each.remedy} for reason, each in entries],
+        "decision": decision,
+    }
+    return Problem(status=entry.status, body=orjson.dumps(body))

@@ -1,0 +1,175 @@
+"""The archive client: aiohttp, one connection pool, headers written by us alone."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from proxy.errors import ArchiveError, ArchiveTimeoutError
+from proxy.model import DicomRequest, Representation
+
+CHUNK_BYTES: Final = 2**18
+_OURS: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
+_JSON_TYPES: Final = frozenset({"application/dicom+json", "application/json"})
+_FETCH_STATUS: Final = frozenset({200, 204, 404})
+_STORE_STATUS: Final = frozenset({200, 202, 409})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSettings:
+    url: str
+    public_url: str
+    """What the archive is told that it is called, so that links in its answers are ours (RFC 7239)."""
+    username: str | None
+    password: str | None
+    tls: ssl.SSLContext | None
+    connect_s: float
+    idle_s: float
+    connections: int
+
+
+class _Answer:
+    """:class:`proxy.ports.ArchiveAnswer` over an aiohttp response."""
+
+    __slots__ = ("_response", "content_type", "length", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, content_type: str) -> None:
+        self._response = response
+        self.status = response.status
+        self.content_type = content_type
+        self.length = response.content_length
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        try:
+            while chunk := await content.readany():
+                yield chunk
+        except TimeoutError as error:
+            raise ArchiveTimeoutError("the archive stalled in its answer") from error
+        except aiohttp.ClientError as error:
+            raise ArchiveError(f"the archive's answer broke off: {type(error).__name__}") from error
+
+
+class ArchiveClient:
+    """The transport half of :class:`proxy.ports.Archive`."""
+
+    def __init__(
+        self,
+        settings: ArchiveSettings,
+        target_of: Callable[[DicomRequest], str],
+        headers_of: Callable[[DicomRequest], tuple[tuple[str, str], ...]],
+    ) -> None:
+        self._base = settings.url
+        self._target_of = target_of
+        self._headers_of = headers_of
+        public = URL(settings.public_url)
+        self._forwarded = f'host="{public.authority}";proto={public.scheme}'
+        self._auth = (
+            None
+            if settings.username is None
+            else aiohttp.encode_basic_auth(settings.username, settings.password or "")
+            if hasattr(aiohttp, "encode_basic_auth")
+            else aiohttp.BasicAuth(settings.username, settings.password or "", "utf-8").encode()
+        )
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s, sock_read=settings.idle_s)
+        self._tls: ssl.SSLContext | bool = settings.tls or True
+        self._settings = settings
+        # The archive closes idle connections after a second; a GET that meets one is sent again by the client
+        # library, a store must not be, so stores never use an idle connection.
+        self._reads = self._session(
+            aiohttp.TCPConnector(limit=settings.connections, keepalive_timeout=0.8, ssl=self._tls)
+        )
+        self._writes = self._session(aiohttp.TCPConnector(limit=settings.connections, force_close=True, ssl=self._tls))
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_OURS,
+            read_bufsize=CHUNK_BYTES,
+            trust_env=False,
+        )
+
+    @asynccontextmanager
+    async def fetch(self, request: DicomRequest) -> AsyncIterator[_Answer]:
+        async with self._send(self._reads, request, None, ()) as response:
+            if response.status not in _FETCH_STATUS:
+                raise ArchiveError(f"the archive answered {response.status}")
+            content_type = "" if response.status != 200 else _checked_type(response, request.representation)
+            yield _Answer(response, content_type)
+
+    @asynccontextmanager
+    async def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> AsyncIterator[_Answer]:
+        content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        async with self._send(self._writes, request, body, ((hdrs.CONTENT_TYPE, content_type),)) as response:
+            if response.status not in _STORE_STATUS:
+                raise ArchiveError(f"the archive answered {response.status} to a store")
+            yield _Answer(response, _checked_type(response, Representation.JSON))
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        request: DicomRequest,
+        body: AsyncIterator[bytes] | None,
+        more: tuple[tuple[str, str], ...],
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = [*self._headers_of(request), *more, (hdrs.FORWARDED, self._forwarded)]
+        if self._auth is not None:
+            headers.append((hdrs.AUTHORIZATION, self._auth))
+        try:
+            response = await session.request(
+                request.method,
+                URL(self._base + self._target_of(request), encoded=True),
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+            )
+        except TimeoutError as error:
+            raise ArchiveTimeoutError("the archive did not answer in time") from error
+        except aiohttp.ClientError as error:
+            raise ArchiveError(f"the archive could not be asked: {type(error).__name__}") from error
+        try:
+            yield response
+        finally:
+            # Gives the connection back where the answer was read to its end, and closes it where it was not.
+            response.release() if response.content.at_eof() else response.close()
+
+    async def close(self) -> None:
+        await self._reads.close()
+        await self._writes.close()
+
+
+def _checked_type(response: aiohttp.ClientResponse, wanted: Representation) -> str:
+    """The answer's type, rebuilt, so that nothing of the archive's own header survives but a boundary.
+
+    :raises ArchiveError: it is not what was asked for
+    """
+    if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
+        raise ArchiveError("the archive encoded an answer although identity was asked for")
+    header = EmailMessage()
+    header["Content-Type"] = response.headers.get(hdrs.CONTENT_TYPE, "")
+    kind = header.get_content_type()
+    if wanted is Representation.JSON and kind in _JSON_TYPES:
+        return Representation.JSON.value
+    parameters = header["Content-Type"].params
+    boundary = parameters.get("boundary", "")
+    if (
+        wanted is Representation.DICOM
+        and kind == "multipart/related"
+        and parameters.get("type", "").lower() == "application/dicom"
+        and 0 < len(boundary) <= 70
+        and all(c.isascii() and (c.isalnum() or c in "'+_-.") for c in boundary)
+    ):
+        return f'multipart/related; type="application/dicom"; boundary={boundary}'
+    raise ArchiveError(f"the archive answered {kind} where {wanted.name} was asked for")

@@ -1,0 +1,110 @@
+"""Posture in SQLite. One writer process, readers that notice its changes within a second."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from proxy.errors import PostureUnavailableError
+from proxy.model import DeviceId, Posture, PostureAttribute
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS device (
+  id TEXT PRIMARY KEY, generation INTEGER NOT NULL, attributes BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+REMEMBERED: Final = 50_000
+
+
+class PostureStore:
+    """:class:`proxy.ports.PostureSource` over one file, and its writer."""
+
+    def __init__(self, path: Path) -> None:
+        """:raises PostureUnavailableError: the file cannot be opened"""
+        self._path = path
+        self._devices: dict[DeviceId, Posture] = {}
+        try:
+            path.touch(mode=0o600)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(SCHEMA)
+            self._version = self._data_version()
+        except (sqlite3.Error, OSError) as error:
+            raise PostureUnavailableError(f"{path}: {error}") from error
+
+    def posture(self, device: DeviceId, now: datetime) -> Posture:
+        known = self._devices.get(device)
+        if known is not None:
+            return known
+        try:
+            row = self._connection.execute(
+                "SELECT generation, attributes FROM device WHERE id = ?", (device,)
+            ).fetchone()
+            posture = Posture(attributes={}, generation=0) if row is None else _from_row(*row)
+        except (sqlite3.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise PostureUnavailableError(f"posture store: {type(error).__name__}") from error
+        if len(self._devices) >= REMEMBERED:
+            self._devices.clear()
+        self._devices[device] = posture
+        return posture
+
+    def put(self, device: DeviceId, attributes: Mapping[str, PostureAttribute]) -> None:
+        """Replace what is known of one device."""
+        body = orjson.dumps({name: attribute.to_wire() for name, attribute in attributes.items()})
+        self._connection.execute(
+            "INSERT INTO device VALUES (?, 1, ?) ON CONFLICT (id) DO UPDATE "
+            "SET generation = generation + 1, attributes = excluded.attributes",
+            (device, body),
+        )
+        self._devices.pop(device, None)
+
+    def forget_changed(self) -> None:
+        """Drop what is remembered if another process wrote since.
+
+        :raises PostureUnavailableError: the file cannot be read any more
+        """
+        try:
+            version = self._data_version()
+        except sqlite3.Error as error:
+            self._devices.clear()
+            raise PostureUnavailableError(f"posture store: {error}") from error
+        if version != self._version:
+            self._version = version
+            self._devices.clear()
+
+    async def watch(self, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                self.forget_changed()
+            except PostureUnavailableError:
+                continue  # nothing is remembered now: the next request meets the failure itself
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _data_version(self) -> int:
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
+def _from_row(generation: int, attributes: bytes) -> Posture:
+    return Posture(
+        generation=generation,
+        attributes={
+            name: PostureAttribute(
+                value=each["value"],
+                source=each["source"],
+                trust=each["trust"],
+                issued_at=datetime.fromisoformat(each["issued_at"]),
+                expires_at=datetime.fromisoformat(each["expires_at"]),
+            )
+            for name, each in orjson.loads(attributes).items()
+        },
+    )
