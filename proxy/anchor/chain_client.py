@@ -1,0 +1,205 @@
+"""Reading the chain. Thin: JSON-RPC in, values out, and every foreign exception becomes :class:`ChainError`.
+
+What a node answers is believed only so far: the worker's own batches are refused by the contract if it lied,
+and the verifier recomputes heads from leaves. Addresses of nodes may carry credentials, so they are never
+logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar, cast
+
+import requests
+from eth_typing import BlockNumber, ChecksumAddress, HexStr
+from web3 import HTTPProvider, Web3
+from web3.exceptions import Web3Exception, Web3RPCError
+from web3.types import FilterParams, LogReceipt
+
+from proxy.anchor.chain_values import LEAF_BYTES, MAX_LEAVES, AnchoredBatch, OriginState
+from proxy.anchor.contract import artifact
+from proxy.errors import ChainError
+
+T = TypeVar("T")
+
+_ANCHORED: Final = Web3.to_hex(Web3.keccak(text="Anchored(bytes32,uint256,bytes32,bytes32[])"))
+_OPENED: Final = Web3.to_hex(Web3.keccak(text="Opened(bytes32,address,bytes32,bytes32,uint256,bytes32)"))
+_MAX_WINDOW: Final = 10_000
+_LOGS_WANTED: Final = 128
+"""About 8 MiB of JSON: more in one answer halves the next range of blocks."""
+
+
+class TransactionRefusedError(ChainError):
+    """The node is there and did not take this transaction; what the contract says next decides."""
+
+
+class ChainClient:
+    """One contract on one chain, through the first of several nodes that answers."""
+
+    def __init__(self, *, rpc_urls: Sequence[str], chain_id: int, contract: str, timeout_s: float = 10) -> None:
+        self.chain_id = chain_id
+        self.contract: ChecksumAddress = Web3.to_checksum_address(contract)
+        self._sessions = [requests.Session() for _ in rpc_urls]
+        self._nodes = [
+            Web3(
+                HTTPProvider(
+                    url,
+                    request_kwargs={"timeout": timeout_s},
+                    session=session,
+                    exception_retry_configuration=None,  # retries are the worker's, which knows what it sent
+                )
+            )
+            for url, session in zip(rpc_urls, self._sessions, strict=True)
+        ]
+        self._active = 0
+        self._checked: set[int] = set()
+
+    def close(self) -> None:
+        for session in self._sessions:
+            session.close()
+
+    @property
+    def contract_bytes(self) -> bytes:
+        return bytes.fromhex(self.contract[2:])
+
+    def ask(self, question: Callable[[Web3], T]) -> T:
+        """Put one question to the node in use; after a failure the next question goes to the next node.
+
+        :raises TransactionRefusedError: the node answered with an error
+        :raises ChainError: no answer, or one that makes no sense
+        """
+        node = self._nodes[self._active]
+        try:
+            if self._active not in self._checked:
+                found = node.eth.chain_id
+                if found != self.chain_id:
+                    raise ChainError(f"the node is on chain {found}, not {self.chain_id}")
+                self._checked.add(self._active)
+            return question(node)
+        except Web3RPCError as error:
+            raise TransactionRefusedError(_message(error)) from error
+        except (Web3Exception, requests.RequestException, ChainError) as error:
+            self._checked.discard(self._active)
+            self._active = (self._active + 1) % len(self._nodes)
+            if isinstance(error, ChainError):
+                raise
+            # Not its text: requests' messages hold the node's address, web3's may hold an answer.
+            raise ChainError(f"the node could not be asked: {type(error).__name__}") from error
+
+    def view(self, name: str, *arguments: object, block: int | None = None) -> Any:
+        """Call a view of the contract at ``block``, or at the newest."""
+
+        def question(node: Web3) -> Any:
+            contract = node.eth.contract(address=self.contract, abi=artifact().abi)
+            at = "latest" if block is None else BlockNumber(block)
+            return contract.functions[name](*arguments).call(block_identifier=at)  # type: ignore[arg-type]
+
+        return self.ask(question)
+
+    def block_number(self) -> int:
+        return self.ask(lambda node: int(node.eth.block_number))
+
+    def block_time(self, block: int) -> int:
+        """Unix seconds."""
+        return self.ask(lambda node: int(node.eth.get_block(BlockNumber(block))["timestamp"]))
+
+    def block_hash(self, block: int) -> bytes:
+        return self.ask(lambda node: bytes(node.eth.get_block(BlockNumber(block))["hash"]))
+
+    def finalized_block(self) -> int:
+        return self.ask(lambda node: int(node.eth.get_block("finalized")["number"]))
+
+    def code_hash(self, block: int) -> bytes:
+        """Keccak-256 of the contract's code, as EXTCODEHASH gives it."""
+
+        def question(node: Web3) -> bytes:
+            return bytes(Web3.keccak(bytes(node.eth.get_code(self.contract, BlockNumber(block)))))
+
+        return self.ask(question)
+
+    def registrar(self, block: int | None = None) -> str:
+        return str(self.view("registrar", block=block))
+
+    def deployed(self) -> int:
+        return int(self.view("deployed"))
+
+    def origin(self, origin: bytes, block: int | None = None) -> OriginState | None:
+        """``None`` where the contract has no such origin."""
+        raw = self.view("state", origin, block=block)
+        writer, receipt_key, count, head, closed, predecessor, agreed, successor, opened = raw
+        if opened == 0:
+            return None
+        return OriginState(
+            writer=writer,
+            receipt_key=receipt_key,
+            count=count,
+            head=head,
+            closed=closed,
+            predecessor=_or_none(predecessor),
+            agreed=agreed,
+            successor=_or_none(successor),
+            opened=opened,
+        )
+
+    def origins(self, last_block: int) -> list[bytes]:
+        """Every origin that was ever opened, oldest first."""
+        logs = self._logs([_OPENED], self.deployed(), last_block)
+        return [bytes(log["topics"][1]) for log in logs]
+
+    def anchored(self, origin: bytes, first_block: int, last_block: int) -> Iterator[AnchoredBatch]:
+        """``Anchored`` events of one origin in order, fetched as they are consumed."""
+        for log in self._logs([_ANCHORED, Web3.to_hex(origin)], first_block, last_block):
+            yield _batch(log)
+
+    def _logs(self, topics: list[str], first_block: int, last_block: int) -> Iterator[LogReceipt]:
+        window, start = 64, first_block
+        while start <= last_block:
+            end = min(start + window - 1, last_block)
+            wanted: FilterParams = {
+                "address": self.contract,
+                "fromBlock": BlockNumber(start),
+                "toBlock": BlockNumber(end),
+                "topics": [HexStr(topic) for topic in topics],
+            }
+            try:
+                logs = self.ask(lambda node, wanted=wanted: node.eth.get_logs(wanted))  # type: ignore[misc]
+            except TransactionRefusedError:
+                # Nodes cap the size of an answer, each in its own words.
+                if window == 1:
+                    raise
+                window = max(1, window // 4)
+                continue
+            yield from cast("list[LogReceipt]", logs)
+            start = end + 1
+            if len(logs) > _LOGS_WANTED:
+                window = max(1, window // 2)
+            elif len(logs) < _LOGS_WANTED // 4:
+                window = min(_MAX_WINDOW, window * 2)
+
+
+def _or_none(word: bytes) -> bytes | None:
+    return word if any(word) else None
+
+
+def _batch(log: LogReceipt) -> AnchoredBatch:
+    """Decode by hand: head, offset, length, leaves. Eight times as fast as the general decoder.
+
+    :raises ChainError: the event is not of the contract's form
+    """
+    data = bytes(log["data"])
+    count = int.from_bytes(data[64:96], "big")
+    if data[32:64] != (64).to_bytes(32, "big") or not 0 < count <= MAX_LEAVES or len(data) != 96 + LEAF_BYTES * count:
+        raise ChainError("an Anchored event is malformed")
+    return AnchoredBatch(
+        first=int.from_bytes(bytes(log["topics"][2]), "big"),
+        head=data[:32],
+        leaves=data[96:],
+        block=int(log["blockNumber"]),
+        transaction=Web3.to_hex(log["transactionHash"]),
+    )
+
+
+def _message(error: Web3RPCError) -> str:
+    response = error.rpc_response or {}
+    detail = response.get("error")
+    return str(detail.get("message", error) if isinstance(detail, dict) else error)[:300]
