@@ -1,7 +1,7 @@
 """What the dev archive holds: DICOM files that ``pydicom`` ships, regrouped into the studies of two hospitals.
 
-Every identifier is derived from the names in ``PLAN``, so tests know them without asking the archive. Of each file only who, where,
-when and the identifiers are rewritten; pixels and transfer syntax stay as they are. Nothing is downloaded.
+Every identifier is derived from the names in ``PLAN``, so tests know them without asking the archive. Of each file only
+who, where, when and the identifiers are rewritten; pixels and transfer syntax stay as they are. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 NORTH: Final = "North Hospital"
 SOUTH: Final = "South Clinic"
@@ -210,7 +210,7 @@ def _stamp(
         warnings.simplefilter("ignore")
         for keyword, value in values.items():
             setattr(dataset, keyword, value)
-        dataset.file_meta.MediaStorageSOPInstanceUID = instance.uid
+        dataset.file_meta.MediaStorageSOPInstanceUID = UID(instance.uid)
         dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
@@ -222,7 +222,7 @@ def _large_slice(index: int) -> pydicom.Dataset:
     pixels = numpy.random.default_rng(index).integers(0, 4096, (LARGE_SIDE, LARGE_SIDE), dtype=numpy.uint16)
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = CT_STORAGE
+    dataset.file_meta.MediaStorageSOPClassUID = UID(CT_STORAGE)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     values: dict[str, Any] = {
         "SOPClassUID": CT_STORAGE,

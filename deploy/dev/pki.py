@@ -1,7 +1,7 @@
 """Certificates of the dev stack: an authority with a CRL, one that nobody trusts, a server, and the dev identities.
 
-``issue_certificate`` can also make certificates that no authority should issue (a leaf that is a CA, one without a purpose,
-an expired one): tests present them and assert the refusal.
+``issue_certificate`` can also make certificates that no authority should issue (a leaf that is a CA, one without a
+purpose, an expired one): tests present them and assert the refusal.
 """
 
 from __future__ import annotations
@@ -24,6 +24,17 @@ from deploy.dev.layout import DOMAIN, write_secret
 IDENTITIES: Final = ("radiologist", "technologist", "researcher", "stale", "rooted", "revoked")
 """Issued by the site's authority. ``stranger`` is issued by the other one."""
 CLIENT_PURPOSE: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+KEY_USAGES: Final = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 AUTHORITY_DAYS: Final = 3650
 LEAF_DAYS: Final = 90
 RENEW_DAYS: Final = 14
@@ -131,14 +142,7 @@ def issue_certificate(
 
 
 def _key_usage(usages: Iterable[str]) -> x509.KeyUsage:
-    every = dict.fromkeys(
-        (
-            "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-            "key_cert_sign crl_sign encipher_only decipher_only"
-        ).split(),
-        False,
-    )
-    return x509.KeyUsage(**{**every, **dict.fromkeys(usages, True)})
+    return x509.KeyUsage(**{**dict.fromkeys(KEY_USAGES, False), **dict.fromkeys(usages, True)})
 
 
 def make_crl(
@@ -175,7 +179,7 @@ def device_id(authority: x509.Certificate, name: str) -> str:
 
 
 class DevPki:
-    """The files under ``pki/``. Kept over runs; what is near its end is issued anew, the CRL is signed anew each time."""
+    """The files under ``pki/``. Kept over runs; what nears its end is issued anew, the CRL is signed anew each time."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

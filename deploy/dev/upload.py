@@ -79,5 +79,7 @@ def _store(session: requests.Session, url: str, files: list[bytes]) -> int:
     )
     stored = answer.json().get("00081199", {}).get("Value", []) if answer.status_code == 200 else []
     if len(stored) != len(files):
-        raise StackError(f"The archive at {url} took {len(stored)} of {len(files)} dev instances ({answer.status_code}).")
+        raise StackError(
+            f"The archive at {url} took {len(stored)} of {len(files)} dev instances ({answer.status_code})."
+        )
     return len(files)
