@@ -1,0 +1,98 @@
+"""Tries policies in a child process (``child.py``) before a worker is given them: they may not compile, or never end.
+
+The parent sends the very bytes it would load, so what was tried is what comes into force.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import orjson
+
+from proxy.decide.embedded import EmbeddedEngine
+from proxy.decide.example import example_input
+from proxy.decide.policies import PolicySet
+from proxy.errors import PolicyInvalidError, PolicyUnavailableError
+from proxy.model import Action, JsonObject
+
+DECISION_LIMIT_S: Final = 0.05
+"""Far above any decision of the shipped policies, far below what a client would notice."""
+MAX_SUBJECTS: Final = 32
+_MAX_ANSWER: Final = 2_000
+
+
+def try_in_child(policies: PolicySet, deadline_s: float) -> None:
+    """Compile and evaluate in a process of its own.
+
+    :raises PolicyInvalidError: it does not compile, answers nonsense, or is not done in time
+    :raises PolicyUnavailableError: no process could be started
+    """
+    sent = orjson.dumps(
+        {
+            "cpu_s": max(1, int(deadline_s) + 1),
+            "files": {path: content.hex() for path, content in policies.files.items()},
+        }
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "proxy.decide.child"],
+            input=sent,
+            capture_output=True,
+            timeout=deadline_s,
+            env={},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PolicyInvalidError(f"not compiled and evaluated within {deadline_s:g} s") from error
+    except OSError as error:
+        raise PolicyUnavailableError(f"candidate policies could not be tried: {error.strerror}") from error
+    if done.returncode == 0 and done.stdout == b"ok":
+        return
+    detail = done.stdout.decode(errors="replace")[:_MAX_ANSWER].strip()
+    raise PolicyInvalidError(detail or f"ended with status {done.returncode} when it was tried")
+
+
+def examine(policies: PolicySet) -> None:
+    """Compile, then ask what any site's policies have to answer.
+
+    1. Empty input is denied with reasons.
+    2. A subject that no data names is denied every action.
+    3. For subjects that data names, every action gets a well-formed answer.
+    4. No answer takes longer than ``DECISION_LIMIT_S``.
+
+    :raises PolicyInvalidError: one of these does not hold
+    """
+    engine = EmbeddedEngine(policies)
+    _ask(engine, {}, must_deny=True)
+    for name, must_deny in _subjects(policies):
+        for action in Action:
+            _ask(engine, example_input(name, action), must_deny=must_deny)
+
+
+def _ask(engine: EmbeddedEngine, policy_input: JsonObject, *, must_deny: bool) -> None:
+    asked = "empty input" if not policy_input else "an example of input"
+    for attempt in range(3):
+        started = time.perf_counter()
+        try:
+            verdict = engine.decide_now(policy_input)
+            engine.visible_now(policy_input)
+        except PolicyUnavailableError as error:
+            raise PolicyInvalidError(f"no verdict for {asked}: {error.detail}") from error
+        if verdict.allow and must_deny:
+            raise PolicyInvalidError(f"allows {asked} that every policy has to deny")
+        if time.perf_counter() - started < DECISION_LIMIT_S:
+            return
+        if attempt == 2:
+            raise PolicyInvalidError(f"needs more than {DECISION_LIMIT_S:g} s for {asked}")
+
+
+def _subjects(policies: PolicySet) -> Iterator[tuple[str, bool]]:
+    yield "urn:dicomward:nobody:0b9f2c", True
+    named = orjson.loads(policies.data()).get("subjects")
+    if isinstance(named, dict):
+        for name in sorted(named)[:MAX_SUBJECTS]:
+            yield name, False

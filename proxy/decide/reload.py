@@ -1,0 +1,140 @@
+"""Keeps the policies of a folder in force: an edit takes effect without a restart, a broken one takes none.
+
+1. Look at the folder. The same digest as in force, or one that was refused: nothing to do.
+2. A new digest must be seen twice in a row: a file half written may well parse, and say less than the whole one.
+3. A child process compiles and tries it, with a deadline.
+4. The engine is built from those very bytes and replaces the old one in a single assignment. A verdict carries the
+   digest of the engine that gave it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proxy.decide.candidate import try_in_child
+from proxy.decide.embedded import EmbeddedEngine
+from proxy.decide.policies import PolicySet, read_policies
+from proxy.errors import ConfigurationError, PolicyInvalidError, PolicyUnavailableError
+from proxy.model import JsonObject, PolicyDigest, Verdict
+from proxy.ports import Observer
+
+_log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ReloadingEngine:
+    """The ``PolicyEngine`` of a worker. Start :meth:`watch` as a task; without it the first policies stay."""
+
+    def __init__(
+        self,
+        folder: Path,
+        observer: Observer,
+        *,
+        deadline_s: float = 10.0,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """Load and try the folder's policies; blocks, for start-up.
+
+        :raises ConfigurationError: they are not valid, so the process must not start
+        """
+        self._folder = folder
+        self._observer = observer
+        self._deadline_s = deadline_s
+        self._clock = clock
+        try:
+            self._engine = self._tried(read_policies(folder))
+        except (PolicyInvalidError, PolicyUnavailableError) as error:
+            raise ConfigurationError(f"policies in {folder}: {error.detail}") from error
+        self._generation = 1
+        self._loaded_at = clock()
+        self._last_error: str | None = None
+        self._pending = self._refused = ""
+        observer.count("policy_reload", {"result": "loaded"})
+
+    @property
+    def generation(self) -> int:
+        """Counts up with every set of policies that comes into force."""
+        return self._generation
+
+    @property
+    def digest(self) -> PolicyDigest:
+        return self._engine.digest
+
+    @property
+    def loaded_at(self) -> datetime:
+        return self._loaded_at
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the folder's present content is not in force; ``None`` where it is."""
+        return self._last_error
+
+    async def decide(self, policy_input: JsonObject) -> Verdict:
+        """See ``ports.PolicyEngine``."""
+        return self._engine.decide_now(policy_input)
+
+    async def visible(self, policy_input: JsonObject) -> frozenset[int]:
+        """Indices into ``rows`` of the objects whose metadata the subject may have.
+
+        :raises PolicyUnavailableError: as for :meth:`decide`
+        """
+        return self._engine.visible_now(policy_input)
+
+    async def watch(self, interval_s: float = 1.0) -> None:
+        """Look at the folder again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once: steps 1 to 4."""
+        try:
+            policies = await asyncio.to_thread(read_policies, self._folder)
+        except PolicyInvalidError as error:
+            if self._settled(error.detail):
+                self._refuse(error.detail, error.detail)
+            return
+        if policies.digest == self._engine.digest:
+            self._pending = self._refused = ""
+            self._last_error = None
+        elif self._settled(policies.digest):
+            await self._replace(policies)
+
+    def _settled(self, seen: str) -> bool:
+        """Seen for the second time in a row, and not refused before."""
+        settled = seen == self._pending and seen != self._refused
+        self._pending = seen
+        return settled
+
+    async def _replace(self, policies: PolicySet) -> None:
+        try:
+            engine = await asyncio.to_thread(self._tried, policies)
+        except PolicyInvalidError as error:
+            self._refuse(policies.digest, error.detail)
+        except PolicyUnavailableError as error:
+            self._refuse("", error.detail)  # not the policies' fault: try again
+        else:
+            self._engine = engine
+            self._generation += 1
+            self._loaded_at = self._clock()
+            self._last_error = None
+            self._refused = ""
+            self._observer.count("policy_reload", {"result": "loaded"})
+            _log.info("policies %s are in force", engine.digest)
+
+    def _tried(self, policies: PolicySet) -> EmbeddedEngine:
+        try_in_child(policies, self._deadline_s)
+        return EmbeddedEngine(policies)
+
+    def _refuse(self, seen: str, detail: str) -> None:
+        self._refused = seen
+        self._last_error = detail
+        self._observer.count("policy_reload", {"result": "rejected"})
+        _log.error("policies in %s refused, %s stay in force: %s", self._folder, self._engine.digest, detail)
