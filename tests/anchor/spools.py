@@ -122,12 +122,9 @@ class SpoolFile:
     # ------------------------------------------------------------------------------------- tampering
 
     def change_record(self, index: int) -> None:
-        self.sql(
-            lambda db: db.execute(
-                "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), '\"v\":1', '\"v\":2') AS BLOB) WHERE idx = ?",
-                (index,),
-            )
-        )
+        """One byte: version 1 becomes version 2."""
+        changed = """CAST(replace(CAST(body AS TEXT), '"v":1', '"v":2') AS BLOB)"""
+        self.sql(lambda db: db.execute(f"UPDATE record SET body = {changed} WHERE idx = ?", (index,)))
 
     def change_leaf(self, index: int) -> None:
         self.sql(lambda db: db.execute("UPDATE record SET leaf = ? WHERE idx = ?", (os.urandom(32), index)))

@@ -87,9 +87,22 @@ def test_tampered_record_is_not_anchored(ledger: Ledger, spool: SpoolFile) -> No
     assert chain_leaves(ledger.client, spool.origin) == []
 
 
+@pytest.fixture
+def halting(tmp_path: Path) -> Iterator[tuple[Ledger, SpoolFile]]:
+    """A chain of its own, for tests that stop the mining of blocks."""
+    anvil = Anvil().start()
+    ledger = new_ledger(anvil)
+    spool = SpoolFile(tmp_path, CHAIN_ID, ledger.client.contract_bytes)
+    ledger.open(spool)
+    yield ledger, spool
+    ledger.close()
+    anvil.stop()
+
+
 def test_worker_that_crashed_between_send_and_confirmation_goes_on_from_the_chain(
-    ledger: Ledger, spool: SpoolFile
+    halting: tuple[Ledger, SpoolFile],
 ) -> None:
+    ledger, spool = halting
     spool.fill(600)
     ledger.anvil.rpc("evm_setIntervalMining", 0)
     try:
@@ -102,11 +115,11 @@ def test_worker_that_crashed_between_send_and_confirmation_goes_on_from_the_chai
     finally:
         ledger.anvil.rpc("evm_setIntervalMining", 1)
     anchor_all(successor)
-    ledger.anvil.rpc("anvil_setIntervalMining" if False else "evm_setIntervalMining", 1)
     assert chain_leaves(ledger.client, spool.origin) == spool_leaves(spool)
 
 
-def test_transaction_that_never_gets_into_a_block_is_replaced_for_more(ledger: Ledger, spool: SpoolFile) -> None:
+def test_transaction_that_never_gets_into_a_block_is_replaced_for_more(halting: tuple[Ledger, SpoolFile]) -> None:
+    ledger, spool = halting
     spool.fill(5)
     worker = ledger.worker(spool.folder, resend_s=0.3)
     ledger.anvil.rpc("evm_setIntervalMining", 0)

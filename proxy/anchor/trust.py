@@ -1,0 +1,79 @@
+"""What an auditor knows from elsewhere and keeps: without it, whoever runs the node decides what is true."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from proxy.anchor.findings import Report
+from proxy.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedHead:
+    count: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    chain_id: int
+    contract: bytes
+    code_hash: bytes
+    """Keccak-256 of the contract's code."""
+    registrar: str
+    origins: dict[bytes, TrustedHead]
+    """Origins that the auditor knows, each with what was verified last."""
+
+    def remembering(self, report: Report, accepted: frozenset[bytes] = frozenset()) -> Trust:
+        """Move known and ``accepted`` origins on to what a report verified."""
+        heads = {
+            one.origin: TrustedHead(count=one.anchored, head=one.head)
+            for one in report.origins
+            if one.origin in self.origins or one.origin in accepted
+        }
+        return replace(self, origins={**self.origins, **heads})
+
+
+def load_trust(path: Path) -> Trust:
+    """:raises ConfigurationError: the file cannot be read or is not a trust file"""
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return Trust(
+            chain_id=int(raw["chain_id"]),
+            contract=_bytes(raw["contract"], 20),
+            code_hash=_bytes(raw["code_hash"], 32),
+            registrar=str(raw["registrar"]),
+            origins={
+                _bytes(origin, 32): TrustedHead(count=int(known["count"]), head=_bytes(known["head"], 32))
+                for origin, known in raw["origins"].items()
+            },
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"{path}: not a trust file: {error}") from error
+
+
+def save_trust(path: Path, trust: Trust) -> None:
+    content = {
+        "chain_id": trust.chain_id,
+        "contract": "0x" + trust.contract.hex(),
+        "code_hash": "0x" + trust.code_hash.hex(),
+        "registrar": trust.registrar,
+        "origins": {
+            origin.hex(): {"count": known.count, "head": known.head.hex()} for origin, known in trust.origins.items()
+        },
+    }
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+def _bytes(text: str, length: int) -> bytes:
+    value = bytes.fromhex(text.removeprefix("0x"))
+    if len(value) != length:
+        raise ValueError(f"{text!r} has not {length} bytes")
+    return value
