@@ -82,6 +82,7 @@ class Reason(StrEnum):
     PARTIAL_STUDY = "partial-study"
     RESOURCE_UNKNOWN = "resource-unknown"
     PURPOSE_NOT_PERMITTED = "purpose-not-permitted"
+    QUERY_NOT_PERMITTED = "query-not-permitted"
     POSTURE_MISSING = "posture-missing"
     POSTURE_STALE = "posture-stale"
     POSTURE_DISK_UNENCRYPTED = "posture-disk-unencrypted"
@@ -309,9 +310,7 @@ class DicomRequest:
             "representation": self.representation.value,
             "transfer_syntax": self.transfer_syntax,
             "bytes": self.bytes,
-            "purpose": None
-            if self.purpose is None
-            else {"code": self.purpose, "source": self.purpose_source},
+            "purpose": None if self.purpose is None else {"code": self.purpose, "source": self.purpose_source},
         }
 
 
@@ -398,6 +397,37 @@ class Verdict:
     @classmethod
     def denied(cls, *reasons: str, policy: PolicyDigest = PolicyDigest("")) -> Verdict:
         return cls(allow=False, reasons=tuple(sorted(set(reasons))), policy=policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """Everything a decision was made from: steps 1 to 5 of the journey, as values."""
+
+    decision: DecisionId
+    arrival: Arrival
+    principal: Principal
+    posture: Posture | None
+    request: DicomRequest | Refusal
+    resource: ResourceContext | None
+    policy_input: JsonObject | None
+    """``None`` where policy was not asked."""
+    verdict: Verdict
+    policy_generation: int
+
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """Generations of certificates, posture and policy: equal stamps mean equal grounds."""
+        return (
+            self.principal.generation,
+            0 if self.posture is None else self.posture.generation,
+            self.policy_generation,
+        )
+
+    @property
+    def until(self) -> datetime | None:
+        """When the first of the grounds ends by itself."""
+        ends = [self.principal.expires_at, None if self.posture is None else self.posture.expires_at]
+        return min((end for end in ends if end is not None), default=None)
 
 
 # ------------------------------------------------------------------------------------------- record

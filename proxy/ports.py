@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -21,6 +21,7 @@ from proxy.model import (
     RecordRow,
     Refusal,
     ResourceContext,
+    StudyUid,
     Verdict,
 )
 
@@ -44,6 +45,8 @@ class Exchange(Protocol):
     """The client's side of one request. Whoever writes to it has a durable decision."""
 
     body: Body
+    decided: bool
+    """Set once a decision record is on its way: from then on this request is no longer to be counted as suppressed."""
 
     async def proceed(self) -> None:
         """Send ``100 Continue``."""
@@ -131,11 +134,17 @@ class Archive(Protocol):
         """
         ...
 
-    def store(self, request: DicomRequest, body: AsyncIterator[bytes]) -> AbstractAsyncContextManager[ArchiveAnswer]:
+    def store(
+        self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str
+    ) -> AbstractAsyncContextManager[ArchiveAnswer]:
         """Send a re-encoded multipart body, once: a write is never tried again.
 
         :raises ArchiveError: as for :meth:`fetch`
         """
+        ...
+
+    def forget(self, study: StudyUid) -> None:
+        """Attributes of this study may have changed."""
         ...
 
     async def context(self, request: DicomRequest, now: datetime) -> ResourceContext:
@@ -161,16 +170,44 @@ class PartReader(Protocol):
 class PartEvent(Protocol):
     """``header`` opens a part, ``data`` continues it, ``ends`` closes it."""
 
-    header: PartHeader | None
-    data: bytes
-    ends: bool
+    @property
+    def header(self) -> PartHeader | None: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def ends(self) -> bool: ...
+
+
+class MultipartRules(Protocol):
+    """How a store's body is taken apart and written anew."""
+
+    def reader(self, boundary: str) -> PartReader: ...
+
+    def opening(self, boundary: str, first: bool) -> bytes:
+        """Delimiter and header of a part, up to its first byte."""
+        ...
+
+    def closing(self, boundary: str) -> bytes: ...
+
+
+class StoreReport(Protocol):
+    def __call__(
+        self, archive: bytes | None, accepted: Sequence[PartHeader], refused: Sequence[tuple[PartHeader, str]]
+    ) -> tuple[int, bytes]:
+        """Status and DICOM JSON body of a store (PS3.18 10.5.3): what the archive stored, what was refused and why.
+
+        :raises ArchiveError: the archive's own report cannot be read
+        """
+        ...
 
 
 class Recorder(Protocol):
-    async def record(self, kind: Kind, body: JsonObject) -> Durable:
-        """Make a record durable; returns after fsync.
+    def record(self, kind: Kind, body: JsonObject) -> Awaitable[Durable]:
+        """Queue a record at once; awaiting returns after fsync.
 
-        :raises SpoolError: it is not durable, and nothing of it remains
+        :raises SpoolError: it is not durable (from the call or from awaiting)
         """
         ...
 

@@ -19,7 +19,6 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final
@@ -63,7 +62,11 @@ class Spool:
         self._idle.set()
         self.records: dict[str, int] = {kind.value: 0 for kind in Kind}
         """Durable records of this process by kind."""
-        self.on_batch: Callable[[int], None] = lambda size: None
+        self.lost = 0
+        """Records of :meth:`record_later` that did not become durable."""
+        self.batches = 0
+        self.healthy = True
+        """Whether the last batch became durable."""
         self._lock = _lock(folder)
         try:
             origin = origin_file.current(folder)
@@ -105,13 +108,17 @@ class Spool:
     def waiting(self) -> int:
         return len(self._pending)
 
-    async def record(self, kind: Kind, body: JsonObject) -> Durable:
+    def record(self, kind: Kind, body: JsonObject) -> asyncio.Future[Durable]:
         future: asyncio.Future[Durable] = self._loop.create_future()
         self._append(kind, body, future)
-        return await future
+        return future
 
     def record_later(self, kind: Kind, body: JsonObject) -> None:
-        self._append(kind, body, None)
+        try:
+            self._append(kind, body, None)
+        except SpoolError:
+            self.lost += 1
+            logger.error("a record that nobody waits for is lost", extra={"record_kind": kind.value})
 
     def receipt(self, decision: str, durable: Durable, now: datetime) -> str:
         return self._receipts.sign(decision, durable, now)
@@ -238,16 +245,20 @@ class Spool:
             logger.error("spool cannot be reopened", extra={"detail": str(error)})
 
     def _settle(self, rows: list[_Row], futures: list[asyncio.Future[Durable] | None], failure: str | None) -> None:
+        self.healthy = failure is None
         if failure is None:
             self._count += len(rows)
             self._head = rows[-1][6]
-            self.on_batch(len(rows))
+            self.batches += 1
         else:
             logger.error("records could not be made durable", extra={"records": len(rows), "detail": failure})
         for row, future in zip(rows, futures, strict=True):
             if failure is None:
                 self.records[row[1]] += 1
-            if future is None or future.done():
+            if future is None:
+                self.lost += failure is not None
+                continue
+            if future.done():
                 continue
             if failure is None:
                 future.set_result(Durable(origin=self._meta.origin, index=row[0], leaf=row[5], head=row[6]))

@@ -1,0 +1,367 @@
+"""The only place that builds rooms and joins them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import ssl
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from proxy import (
+    __version__,
+    answer,
+    arrive,
+    decide,
+    forward,
+    fulfil,
+    identify,
+    interpret,
+    posture,
+    record,
+    records,
+    watch,
+)
+from proxy.config import Site
+from proxy.errors import ConfigurationError, SpoolError
+from proxy.forward.archive_client import ArchiveSettings
+from proxy.journey import Journey
+from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext
+from proxy.ports import PartReader
+from proxy.rooms import Rooms
+from proxy.succession import Succession
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 15.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Multipart:
+    """:class:`proxy.ports.MultipartRules` from the interpret room."""
+
+    parts: int
+    header_bytes: int
+
+    def reader(self, boundary: str) -> PartReader:
+        return interpret.MultipartReader(boundary, max_parts=self.parts, max_dicom_header_bytes=self.header_bytes)
+
+    def opening(self, boundary: str, first: bool) -> bytes:
+        return interpret.part_opening(boundary, first)
+
+    def closing(self, boundary: str) -> bytes:
+        return interpret.closing(boundary)
+
+
+class _Archive:
+    """:class:`proxy.ports.Archive` from client and context cache."""
+
+    def __init__(self, client: forward.ArchiveClient, context: forward.ContextCache) -> None:
+        self.fetch = client.fetch
+        self.store = client.store
+        self.context = context.context
+        self.forget = context.forget
+
+
+class App:
+    """One worker: built, started, run until told to stop, and stopped, in that order."""
+
+    def __init__(self, site: Site) -> None:
+        """Build everything that can fail before a port is bound. To be called inside the running loop.
+
+        :raises ConfigurationError: and nothing was started
+        """
+        self.site = site
+        self.tally = watch.Tally()
+        self.certificates = identify.Certificates(
+            [
+                identify.AuthorityFiles(name=a.name, certificate=a.certificate, crls=a.crls, actions=a.actions)
+                for a in site.identify.authorities
+            ],
+            site.identify.device_san,
+        )
+        self.postures = posture.PostureStore(site.posture.store)
+        self.engine = decide.ReloadingEngine(
+            site.policy.directory, self.tally, deadline_s=site.policy.compile_s, clock=utc_now
+        )
+        self.spool = record.Spool(
+            site.record.directory,
+            chain_id=site.ledger.chain_id,
+            contract=bytes.fromhex(site.ledger.contract[2:]),
+            batch=site.record.batch,
+            limit=site.record.queue,
+        )
+        self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
+        self.client = forward.ArchiveClient(_archive_settings(site), interpret.target_of, interpret.headers_of)
+        self.context = forward.ContextCache(
+            self.client,
+            age_s=site.archive.context_cache_s,
+            entries=site.archive.context_cache_entries,
+            clock=utc_now,
+        )
+        self.journey = Journey(self._rooms())
+        self.succession = Succession(self.spool, site.ledger.status_file, utc_now)
+        self.handler = self._handler()
+        self.handshakes = arrive.Handshakes(site.limits.connections)
+        self.listener = arrive.Listener(self.handler, _limits(site), self._tls())
+        self.admin = watch.Admin(self.tally, self._ready)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watch()
+
+    def _rooms(self) -> Rooms:
+        site = self.site
+        return Rooms(
+            clock=utc_now,
+            identifier=self.certificates,
+            posture=self.postures,
+            interpret=interpret.interpret,
+            policy_input=self._policy_input,
+            engine=self.engine,
+            unmet=fulfil.unmet,
+            archive=_Archive(self.client, self.context),
+            multipart=_Multipart(site.limits.parts, site.limits.part_header_bytes),
+            rows_of=fulfil.rows_of,
+            store_report=fulfil.StoreReports(site.listen.public_url),
+            problem=answer.problem_of,
+            recorder=self.spool,
+            suppressor=self.suppression,
+            observer=self.tally,
+            search_rows=site.limits.search_rows,
+            search_bytes=site.limits.search_bytes,
+        )
+
+    def _policy_input(
+        self,
+        *,
+        decision: DecisionId,
+        now: datetime,
+        principal: Principal,
+        posture: Posture,
+        request: DicomRequest,
+        resource: ResourceContext | None,
+        network: str,
+    ) -> JsonObject:
+        environment = decide.Environment(site=self.site.site, origin=self.spool.origin.hex(), network=network)
+        return decide.build_input(
+            decision=decision,
+            now=now,
+            request=request,
+            principal=principal,
+            posture=posture,
+            environment=environment,
+            resource=resource,
+        )
+
+    def _handler(self) -> arrive.Handler:
+        limits = self.site.limits
+        return arrive.Handler(
+            walk=self.journey.walk,
+            admission=arrive.Admission(
+                certificate=arrive.Bucket(per_s=limits.requests_per_s, burst=limits.burst),
+                address=arrive.Bucket(per_s=limits.address_requests_per_s, burst=limits.address_burst),
+            ),
+            suppressor=self.suppression,
+            problem=answer.problem_of,
+            clock=utc_now,
+            idle_s=limits.idle_s,
+            body_bytes=limits.body_bytes,
+        )
+
+    def _tls(self) -> ssl.SSLContext:
+        return arrive.server_context(
+            self.site.listen.certificate,
+            self.site.listen.key,
+            [authority.certificate for authority in self.site.identify.authorities],
+            self.handshakes,
+        )
+
+    def _ready(self) -> Mapping[str, bool]:
+        now = utc_now()
+        return {
+            "spool": self.spool.healthy,
+            "policy": True,
+            "revocation": all(end > now for end in self.certificates.revocation_expires.values()),
+        }
+
+    def _watch(self) -> None:
+        gauge, spool = watch.Gauge, self.spool
+        self.tally.add(
+            gauge(
+                name="requests",
+                help="Request heads completed or answered.",
+                read=lambda: {(): self.handler.requests},
+                counter=True,
+            ),
+            gauge(
+                name="records",
+                help="Durable records of this process by kind.",
+                labels=("kind",),
+                read=lambda: {(kind,): number for kind, number in spool.records.items()},
+                counter=True,
+            ),
+            gauge(
+                name="records_lost",
+                help="Outcomes that did not become durable; they show as unknown.",
+                read=lambda: {(): spool.lost},
+                counter=True,
+            ),
+            gauge(
+                name="suppressed",
+                help="Requests without a decision record of their own.",
+                labels=("reason",),
+                read=lambda: {(reason,): number for reason, number in self.suppression.total.items()},
+                counter=True,
+            ),
+            gauge(name="spool_records", help="Records of the origin in use.", read=lambda: {(): spool.count}),
+            gauge(name="spool_waiting", help="Records waiting for fsync.", read=lambda: {(): spool.waiting}),
+            gauge(name="spool_batches", help="Group commits.", read=lambda: {(): spool.batches}, counter=True),
+            gauge(
+                name="handshakes",
+                help="TLS handshakes by result.",
+                labels=("result",),
+                read=lambda: {
+                    ("completed",): self.handshakes.completed,
+                    **{(result,): number for result, number in self.handshakes.failed.items()},
+                },
+                counter=True,
+            ),
+            gauge(
+                name="connections", help="Open connections.", read=lambda: {(): self.listener.server.open_connections}
+            ),
+            gauge(
+                name="connections_refused",
+                help="Connections over the cap.",
+                read=lambda: {(): self.listener.server.refused},
+                counter=True,
+            ),
+            gauge(
+                name="context_lookups",
+                help="Questions asked of the archive about a study.",
+                read=lambda: {(): self.context.lookups},
+                counter=True,
+            ),
+            gauge(
+                name="revocation_expires_timestamp_seconds",
+                help="When the revocation data of an authority ends and everybody it issued is denied.",
+                labels=("authority",),
+                read=lambda: {(k,): v.timestamp() for k, v in self.certificates.revocation_expires.items()},
+            ),
+            gauge(
+                name="policy_info",
+                help="Digest of the policies in force.",
+                labels=("digest",),
+                read=lambda: {(self.engine.digest,): 1},
+            ),
+            gauge(
+                name="policy_rejected",
+                help="1 while the policy folder holds what cannot be taken up.",
+                read=lambda: {(): float(self.engine.last_error is not None)},
+            ),
+            *self.succession.gauges(gauge),
+        )
+
+    async def start(self) -> None:
+        """:raises ConfigurationError: a port cannot be bound"""
+        site = self.site
+        await self.spool.record(
+            Kind.EVENT,
+            records.event("start", utc_now(), site=site.site, release=__version__, policy=self.engine.digest),
+        )
+        self._background(self.certificates.watch(site.identify.reload_s), "certificates")
+        self._background(self.postures.watch(site.lease.poll_s), "posture")
+        self._background(self.engine.watch(site.policy.reload_s), "policy")
+        self._background(self.suppression.run(), "suppression")
+        self._background(self.journey.leases.run(site.lease.poll_s), "leases")
+        self._background(self.succession.run(site.lease.poll_s), "succession")
+        await self.admin.start(site.listen.admin_host, site.listen.admin_port)
+        await self.listener.start(site.listen.host, site.listen.port)
+        logger.info("serving", extra={"host": site.listen.host, "port": site.listen.port})
+
+    def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_not_silently)
+        self._tasks.append(task)
+
+    async def stop(self) -> None:
+        """Let requests under way end, write what is counted, close the spool."""
+        await self.listener.stop(DRAIN_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.suppression.flush()
+        with contextlib.suppress(SpoolError):
+            await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
+        await self.spool.close()
+        await self.client.close()
+        self.postures.close()
+        await self.admin.stop()
+
+
+def _not_silently(task: asyncio.Task[None]) -> None:
+    """A watcher that died would leave revocations and policies unseen: end the process instead."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("a watcher failed", extra={"watcher": task.get_name()}, exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def serve(site: Site) -> None:
+    """Run a site until SIGTERM or SIGINT."""
+    app = App(site)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await app.start()
+        await stop.wait()
+    finally:
+        await app.stop()
+
+
+def _limits(site: Site) -> arrive.Limits:
+    limits = site.limits
+    return arrive.Limits(
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        handshake_s=limits.handshake_s,
+        head_s=limits.head_s,
+        line_bytes=limits.line_bytes,
+        headers=limits.headers,
+    )
+
+
+def _archive_settings(site: Site) -> ArchiveSettings:
+    section = site.archive
+    username, password = (None, None) if section.credentials_file is None else _credentials(section.credentials_file)
+    try:
+        tls = None if section.ca_file is None else ssl.create_default_context(cafile=str(section.ca_file))
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f"archive.ca_file: {error}") from error
+    return ArchiveSettings(
+        url=section.url,
+        public_url=site.listen.public_url,
+        username=username,
+        password=password,
+        tls=tls,
+        connect_s=section.connect_s,
+        idle_s=section.idle_s,
+        connections=section.connections,
+    )
+
+
+def _credentials(path: Path) -> tuple[str, str]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return str(content["username"]), str(content["password"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"archive.credentials_file: {path}: needs username and password") from error

@@ -1,0 +1,117 @@
+"""One request's connection as the journey sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.errors import BodyTooLargeError, PeerError, PeerGoneError
+from proxy.ports import Body
+
+SERVER: Final = "dicomward"
+
+
+class AiohttpBody:
+    """:class:`proxy.ports.Body`."""
+
+    __slots__ = ("_idle_s", "_left", "_request")
+
+    def __init__(self, request: web.BaseRequest, idle_s: float, most: int) -> None:
+        self._request = request
+        self._idle_s = idle_s
+        self._left = most
+
+    async def read(self) -> bytes:
+        announced = self._request.content_length
+        if announced is not None and announced > self._left and self._request.content.total_bytes == 0:
+            raise BodyTooLargeError("the announced body is larger than limits.body_bytes")
+        try:
+            async with asyncio.timeout(self._idle_s):
+                chunk = await self._request.content.readany()
+        except TimeoutError as error:
+            raise PeerGoneError("no byte of the body came in time") from error
+        except RequestPayloadError as error:
+            raise PeerError("the body's framing is broken") from error
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            raise PeerGoneError("the connection was lost in the body") from error
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise BodyTooLargeError("the body is larger than limits.body_bytes")
+        return chunk
+
+
+class GoneResponse(web.StreamResponse):
+    """What the handler returns where nothing more may be sent: the server closes without a byte."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        raise ConnectionResetError("the exchange was aborted")
+
+
+class AiohttpExchange:
+    """:class:`proxy.ports.Exchange`."""
+
+    __slots__ = ("_close", "_idle_s", "_request", "body", "decided", "response")
+
+    def __init__(self, request: web.BaseRequest, *, idle_s: float, body_bytes: int, close: bool) -> None:
+        self._request = request
+        self._idle_s = idle_s
+        self._close = close
+        self.body: Body = AiohttpBody(request, idle_s, body_bytes)
+        self.decided = False
+        self.response: web.StreamResponse | None = None
+
+    async def proceed(self) -> None:
+        writer = self._request.writer
+        try:
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+        # The final answer's head follows an interim one: nothing of the answer itself was sent yet.
+        writer.output_size = 0
+
+    async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
+        response = web.StreamResponse(status=status)
+        response.headers.extend((*headers, ("Server", SERVER), ("X-Content-Type-Options", "nosniff")))
+        if length is not None:
+            response.content_length = length
+        if self._close:
+            response.force_close()
+        self.response = response
+        try:
+            await response.prepare(self._request)
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+
+    async def write(self, chunk: bytes) -> None:
+        if self._request.method == "HEAD" or self.response is None:
+            return
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await self.response.write(chunk)
+        except TimeoutError as error:
+            self.abort()
+            raise PeerGoneError("the peer took no byte in time") from error
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+
+    async def finish(self) -> None:
+        if self.response is None:
+            return
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await self.response.write_eof()
+        except TimeoutError as error:
+            self.abort()
+            raise PeerGoneError("the peer took no byte in time") from error
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+
+    def abort(self) -> None:
+        self.response = GoneResponse()
+        transport = self._request.transport
+        if transport is not None and not transport.is_closing():
+            transport.abort()

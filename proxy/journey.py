@@ -1,0 +1,248 @@
+"""The life of one request, over ports: no library, no socket.
+
+0.  **arrive**: before this module: TLS, limits, admission. What comes here is an :class:`~proxy.model.Arrival`.
+1.  **identify**: the certificate, judged now.
+2.  **posture**: what is known of the device.
+3.  **interpret**: the head becomes a request of the closed grammar, or a refusal.
+4.  **context**: attributes of what is asked for.
+5.  **decide**: policy gives a verdict. No verdict is a denial.
+6.  **record**: the decision is durable before the first byte of an answer, and before a write goes on. For a search
+    that is after its rows are known, and names them.
+7.  **forward**: what the archive is sent is built from the parsed request.
+8.  **fulfil**: an obligation that cannot be met denies; this is known before anything is forwarded.
+9.  **seal**: later.
+10. **answer**: status, headers, body.
+11. **outcome**: what really left.
+12. **anchor**: another process.
+
+A denied request walks 1 to 6, then 10 and 11: refusing is recorded as carefully as allowing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+
+from proxy import records
+from proxy.errors import ArchiveError, DicomwardError, SpoolError
+from proxy.lease import Leases
+from proxy.model import (
+    Action,
+    Arrival,
+    DicomRequest,
+    Durable,
+    Grounds,
+    JsonObject,
+    Kind,
+    OutcomeStatus,
+    Posture,
+    Reason,
+    Refusal,
+    ResourceContext,
+    Verdict,
+)
+from proxy.ports import ArchiveAnswer, Exchange
+from proxy.rooms import Rooms
+from proxy.sending import Sending, collect, decision_record
+from proxy.storing import Storing
+
+
+class Journey:
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self.leases = Leases(self._judge_again, self._stamp_now, rooms.clock)
+
+    async def walk(self, arrival: Arrival, exchange: Exchange) -> None:
+        """Answer one admitted request.
+
+        :raises PeerGoneError: before an answer began; the outcome is recorded
+        """
+        grounds = await self._judge(arrival)
+        self._count(grounds)
+        try:
+            request = grounds.request
+            if not grounds.verdict.allow or isinstance(request, Refusal):
+                await self._deny(grounds, exchange)
+            elif request.action is Action.SEARCH:
+                await self._search(grounds, request, exchange)
+            elif request.action is Action.STORE:
+                await Storing(self._rooms, self.leases, grounds, request, exchange).walk()
+            else:
+                await self._read(grounds, request, exchange)
+        except SpoolError:
+            await self._unrecorded(grounds, exchange)
+
+    # ------------------------------------------------------------------------------- 1 to 5
+
+    async def _judge(self, arrival: Arrival) -> Grounds:
+        rooms, seconds = self._rooms, self._rooms.observer.seconds
+        now = arrival.at
+        decision = records.new_decision_id(now)
+        begun = perf_counter()
+        principal = rooms.identifier.identify(arrival.peer, now)  # 1
+        identified = perf_counter()
+        seconds("identify", identified - begun)
+        request = rooms.interpret(arrival)  # 3, pure: a refused certificate's record shows what it asked for
+        interpreted = perf_counter()
+        seconds("interpret", interpreted - identified)
+        posture: Posture | None = None
+        resource: ResourceContext | None = None
+        policy_input: JsonObject | None = None
+        generation = rooms.engine.generation
+        if principal.reasons or principal.device is None:
+            verdict = Verdict.denied(*(principal.reasons or (Reason.CERTIFICATE_PROFILE,)))
+        elif isinstance(request, Refusal):
+            verdict = Verdict.denied(request.reason)
+        else:
+            try:
+                posture = rooms.posture.posture(principal.device, now)  # 2
+                looked = perf_counter()
+                seconds("posture", looked - interpreted)
+                if request.action not in (Action.SEARCH, Action.STORE):
+                    resource = await rooms.archive.context(request, now)  # 4
+                known = perf_counter()
+                seconds("context", known - looked)
+                policy_input = rooms.policy_input(
+                    decision=decision,
+                    now=now,
+                    principal=principal,
+                    posture=posture,
+                    request=request,
+                    resource=resource,
+                    network=arrival.peer.address,
+                )
+                verdict = self._fulfillable(await rooms.engine.decide(policy_input))  # 5 and 8
+                seconds("decide", perf_counter() - known)
+            except DicomwardError as error:
+                verdict = Verdict.denied(Reason(error.code))
+        return Grounds(
+            decision=decision,
+            arrival=arrival,
+            principal=principal,
+            posture=posture,
+            request=request,
+            resource=resource,
+            policy_input=policy_input,
+            verdict=verdict,
+            policy_generation=generation,
+        )
+
+    def _fulfillable(self, verdict: Verdict) -> Verdict:
+        reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
+        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
+
+    async def _judge_again(self, grounds: Grounds, now: datetime) -> Grounds:
+        """The same question with what is known now; the answer under way keeps its decision id."""
+        rooms = self._rooms
+        principal = rooms.identifier.identify(grounds.arrival.peer, now)
+        generation = rooms.engine.generation
+        posture, verdict = grounds.posture, Verdict.denied(*(principal.reasons or (Reason.LEASE_ENDED,)))
+        request = grounds.request
+        if not principal.reasons and principal.device is not None and isinstance(request, DicomRequest):
+            try:
+                posture = rooms.posture.posture(principal.device, now)
+                verdict = await rooms.engine.decide(
+                    rooms.policy_input(
+                        decision=grounds.decision,
+                        now=now,
+                        principal=principal,
+                        posture=posture,
+                        request=request,
+                        resource=grounds.resource,
+                        network=grounds.arrival.peer.address,
+                    )
+                )
+            except DicomwardError as error:
+                verdict = Verdict.denied(Reason(error.code))
+        return replace(grounds, principal=principal, posture=posture, verdict=verdict, policy_generation=generation)
+
+    def _stamp_now(self, grounds: Grounds, now: datetime) -> tuple[int, int, int]:
+        rooms, device = self._rooms, grounds.principal.device
+        try:
+            posture = 0 if device is None else rooms.posture.posture(device, now).generation
+        except DicomwardError:
+            posture = -1
+        return (rooms.identifier.identify(grounds.arrival.peer, now).generation, posture, rooms.engine.generation)
+
+    # ------------------------------------------------------------------------------- 6 to 11
+
+    async def _deny(self, grounds: Grounds, exchange: Exchange) -> None:
+        recorded = await self._record(grounds, exchange)
+        problem = self._rooms.problem(grounds.verdict.reasons, grounds.decision)
+        answer = Sending(self._rooms, grounds, recorded, exchange)
+        await answer.whole(problem.status, "application/problem+json", problem.body)
+
+    async def _read(self, grounds: Grounds, request: DicomRequest, exchange: Exchange) -> None:
+        """Retrieve and metadata: fetched while the decision is on its way to the disk, answered after."""
+        recording = self._rooms.recorder.record(Kind.DECISION, decision_record(grounds))
+        exchange.decided = True
+        begun = perf_counter()
+        try:
+            async with self._rooms.archive.fetch(request) as found:
+                self._rooms.observer.seconds("forward", perf_counter() - begun)
+                answer = Sending(self._rooms, grounds, await recording, exchange)
+                if found.status != 200:
+                    await answer.problem(Reason.RESOURCE_UNKNOWN)
+                    return
+                await self._stream(answer, found)
+        except ArchiveError as error:
+            answer = Sending(self._rooms, grounds, await recording, exchange)
+            await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
+
+    async def _stream(self, answer: Sending, found: ArchiveAnswer) -> None:
+        with self.leases.hold(answer.grounds, answer.exchange.abort) as lease:
+            await answer.stream(200, found.content_type, found.length, found.chunks(), lease)
+        if lease.ended and not answer.ended:
+            answer.outcome(OutcomeStatus.TERMINATED, lease.ended[0])
+
+    async def _search(self, grounds: Grounds, request: DicomRequest, exchange: Exchange) -> None:
+        """Rows first, then the record that names them, then the answer."""
+        rooms = self._rooms
+        limit = min(request.query.limit or rooms.search_rows, rooms.search_rows)
+        bounded = replace(request, query=replace(request.query, limit=limit))
+        failure: ArchiveError | None = None
+        body, rows = b"[]", list[list[str]]()
+        try:
+            async with rooms.archive.fetch(bounded) as found:
+                if found.status == 200:
+                    body = await collect(found.chunks(), rooms.search_bytes)
+                    rows = rooms.rows_of(body)
+        except ArchiveError as error:
+            failure, body, rows = error, b"", []
+        answer = Sending(rooms, grounds, await self._record(grounds, exchange, rows), exchange)
+        if failure is not None:
+            await answer.problem(Reason(failure.code), OutcomeStatus.FAILED)
+            return
+        more: tuple[tuple[str, str], ...] = ()
+        if len(rows) >= limit:
+            more = (("Warning", '299 dicomward "there may be more results; use limit and offset"'),)
+        await answer.whole(200, "application/dicom+json", body, more)
+
+    async def _record(self, grounds: Grounds, exchange: Exchange, rows: list[list[str]] | None = None) -> Durable:
+        begun = perf_counter()
+        recording = self._rooms.recorder.record(Kind.DECISION, decision_record(grounds, rows))
+        exchange.decided = True
+        durable = await recording
+        self._rooms.observer.seconds("record", perf_counter() - begun)
+        return durable
+
+    async def _unrecorded(self, grounds: Grounds, exchange: Exchange) -> None:
+        """Nothing is answered but that nothing can be: no byte of an archive's answer has left."""
+        exchange.decided = True
+        self._rooms.suppressor.suppress(Reason.RECORD_NOT_DURABLE, grounds.arrival.at)
+        problem = self._rooms.problem((Reason.RECORD_NOT_DURABLE,), "")
+        await exchange.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
+        await exchange.write(problem.body)
+        await exchange.finish()
+
+    def _count(self, grounds: Grounds) -> None:
+        verdict, request = grounds.verdict, grounds.request
+        self._rooms.observer.count(
+            "decisions",
+            {
+                "result": "allow" if verdict.allow else "deny",
+                "reason": "" if verdict.allow else verdict.reasons[0],
+                "action": request.action.value if isinstance(request, DicomRequest) else "",
+            },
+        )

@@ -1,0 +1,11 @@
+"""What operators see: metrics, logs, health. On the admin port only.
+
+*Enters*: counts, times and state of every room. *Leaves*: Prometheus text, JSON. *Must not know*: requests. Labels are
+from closed sets; no identifier of a patient, a study or a device is ever a label or a log field.
+"""
+
+from proxy.watch.admin import Admin
+from proxy.watch.logs import configure_logs
+from proxy.watch.tally import Gauge, Tally
+
+__all__ = ["Admin", "Gauge", "Tally", "configure_logs"]
