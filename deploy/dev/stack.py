@@ -161,12 +161,12 @@ class DevStack:
     ) -> None:
         self.stop()
 
-    def watch(self, until: threading.Event) -> None:
-        """Return when ``until`` is set.
+    def watch(self) -> None:
+        """Look after the parts, until interrupted.
 
-        :raises StackError: a part ended by itself
+        :raises StackError: one ended by itself
         """
-        while not until.wait(WATCH_S):
+        while not self._stopping.wait(WATCH_S):
             for child in self._children.values():
                 if not child.alive():
                     raise StackError(child.died())

@@ -1,0 +1,222 @@
+"""``make demo``: what this product promises, shown once on real parts, each step judged.
+
+A DICOMweb client searches, retrieves and stores through the proxy; devices that may not are refused; then the ledger is
+verified over exactly these decisions. Whatever was not as promised makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pydicom
+import requests
+from dicomweb_client.api import DICOMwebClient
+from rich.console import Console
+from rich.table import Table
+
+from deploy.dev import chain, dataset
+from deploy.dev.answers import Answer, dicomweb, session
+from deploy.dev.layout import StackError
+from deploy.dev.metrics import total
+from deploy.dev.stack import DevStack, dicomward
+from proxy.anchor.chain_client import ChainClient
+from proxy.model import Kind
+from proxy.record.reader import current_reader
+
+AS_STORED = (("application/dicom", "*"),)
+ANCHORED_S = 60.0
+DENIALS = {
+    "stale": {"posture-stale"},
+    "rooted": {"posture-disk-unencrypted", "posture-malware-protection-off"},
+    "revoked": {"certificate-revoked"},
+}
+
+
+class BrokenPromiseError(Exception):
+    """Something was not as this product promises."""
+
+
+def promise(kept: bool, otherwise: str) -> None:
+    if not kept:
+        raise BrokenPromiseError(otherwise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    what: str
+    outcome: str
+    seconds: float
+    kept: bool
+
+
+class Demo:
+    """The walk over one running stack."""
+
+    def __init__(self, stack: DevStack, say: Callable[[str], None]) -> None:
+        self.steps: list[Step] = []
+        self.answers: list[Answer] = []
+        self._stack = stack
+        self._say = say
+
+    def walk(self) -> bool:
+        """Whether everything was as promised."""
+        self._step("search as radiologist", self.search)
+        self._step("retrieve a study, five transfer syntaxes", lambda: self.retrieve("mr-syntaxes"))
+        self._step("retrieve a study of 100 MB", lambda: self.retrieve(dataset.LARGE))
+        self._step("store a new instance as technologist", self.store)
+        for name in DENIALS:
+            self._step(f"the same search as {name}", lambda name=name: self.denied(name))  # type: ignore[misc]
+        self._step("a handshake as stranger", self.refused_handshake)
+        self._step("requests = decisions + suppressed", self.counted)
+        self._step("every decision on chain", self.anchored)
+        self._step("ledger verify", self.verified)
+        return all(step.kept for step in self.steps)
+
+    def search(self) -> str:
+        studies = self._client("radiologist").search_for_studies(limit=100)
+        found = {row["0020000D"]["Value"][0] for row in studies}
+        missing = [study.name for study in dataset.catalogue() if study.uid not in found]
+        promise(not missing, f"not found: {', '.join(missing)}")
+        return f"{len(found)} studies"
+
+    def retrieve(self, name: str) -> str:
+        study = dataset.study(name)
+        got = self._client("radiologist").retrieve_study(study.uid, media_types=AS_STORED)
+        parts = self.answers[-1].parts()
+        promise(len(got) == len(parts) == study.count, f"{len(got)} of {study.count} instances came")
+        promise(_digests(parts) == _digests(self._stored(study)), "the bytes differ from the archive's")
+        size = sum(len(part) for part in parts) / 1e6
+        return f"{len(parts)} instances, {size:.1f} MB, SHA-256 equal to the archive's"
+
+    def store(self) -> str:
+        made = pydicom.dcmread(io.BytesIO(next(dataset.render(dataset.study("ct-small")))))
+        tag = str(time.time_ns())
+        made.StudyInstanceUID, made.SeriesInstanceUID = dataset.uid_for("demo", tag), dataset.uid_for("demo", tag, "0")
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(
+            dataset.uid_for("demo", tag, "0", "0")
+        )
+        report = self._client("technologist").store_instances([made])
+        promise("ReferencedSOPSequence" in report, "the answer names no stored instance")
+        promise("FailedSOPSequence" not in report, "the answer names a failed instance")
+        held = self._archive(f"/studies/{made.StudyInstanceUID}/instances")
+        promise(held.status_code == 200 and len(held.json()) == 1, "the archive does not hold it")
+        return f"stored, {report.ReferencedSOPSequence[0].ReferencedSOPInstanceUID[:24]}…"
+
+    def denied(self, name: str) -> str:
+        try:
+            self._client(name).search_for_studies(limit=1)
+        except requests.HTTPError:
+            pass
+        else:
+            raise BrokenPromiseError("it was answered")
+        answer = self.answers[-1]
+        promise(answer.status == 403, f"status {answer.status}, not 403")
+        promise(DENIALS[name] <= set(answer.reasons()), f"reasons {answer.reasons()}")
+        return f"403 {', '.join(answer.reasons())}"
+
+    def refused_handshake(self) -> str:
+        noted = len(self.answers)
+        try:
+            self._client("stranger").search_for_studies(limit=1)
+        except (requests.exceptions.SSLError, requests.exceptions.ConnectionError):
+            promise(len(self.answers) == noted, "an answer came all the same")
+            return "refused in the handshake, no answer"
+        except requests.HTTPError as error:
+            raise BrokenPromiseError("the handshake succeeded") from error
+        raise BrokenPromiseError("it was answered")
+
+    def counted(self) -> str:
+        text = requests.get(f"{self._stack.admin_url}/metrics", timeout=10).text
+        asked, decided = total(text, "dicomward_requests_total"), total(text, "dicomward_decisions_total")
+        suppressed = total(text, "dicomward_suppressed_total")
+        promise(asked == decided + suppressed, f"{asked} requests, {decided} decisions, {suppressed} suppressed")
+        promise(asked == len(self.answers), f"{asked} requests counted, {len(self.answers)} answers got")
+        return f"{asked} = {decided} + {suppressed}"
+
+    def anchored(self) -> str:
+        """Wait for the chain, then hold each answer's receipt against spool and chain."""
+        reader = current_reader(self._stack.layout.spool)
+        client = ChainClient(
+            rpc_urls=[self._stack.rpc_url], chain_id=chain.CHAIN_ID, contract=self._stack.contract, timeout_s=10
+        )
+        try:
+            count = reader.count()
+            deadline = time.monotonic() + ANCHORED_S
+            while ((state := client.origin(reader.origin)) is None or state.count < count) and (
+                time.monotonic() < deadline
+            ):
+                time.sleep(0.2)
+            leaves = [
+                leaf for batch in client.anchored(reader.origin, 0, client.block_number()) for leaf in batch.each()
+            ]
+            rows = reader.rows(0, count)
+        finally:
+            client.close()
+            reader.close()
+        promise(len(leaves) >= count, f"{len(leaves)} of {count} records on chain after {ANCHORED_S:g} s")
+        promise(leaves[:count] == [row.leaf for row in rows], "chain and spool differ")
+        for answer in self.answers:
+            claims = answer.claims()
+            promise(claims.get("decision") == answer.decision, "an answer without a receipt for its decision")
+            promise(leaves[claims["index"]].hex() == claims["leaf"], f"decision {answer.decision} is not on chain")
+        decided = {row.id for row in rows if row.kind == Kind.DECISION}
+        promise(decided == {answer.decision for answer in self.answers}, "decisions on chain that nobody was told of")
+        return f"{len(decided)} decisions, {count} records in all"
+
+    def verified(self) -> str:
+        done = subprocess.run(
+            [*dicomward(), "ledger", "verify", "--dir", str(self._stack.layout.directory)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        words = (done.stdout + done.stderr).strip().splitlines()
+        promise(done.returncode == 0, f"status {done.returncode}: {' / '.join(words[-3:])}")
+        return words[-1] if words else "nothing to report"
+
+    def _client(self, name: str) -> DICOMwebClient:
+        made = session(name, self._stack.client(name), self._stack.ca, self.answers)
+        return dicomweb(f"{self._stack.url}/dicom-web", made)
+
+    def _archive(self, path: str, accept: str = "application/dicom+json") -> requests.Response:
+        return requests.get(
+            self._stack.archive_url + path, auth=self._stack.archive_auth, headers={"Accept": accept}, timeout=120
+        )
+
+    def _stored(self, study: dataset.DevStudy) -> list[bytes]:
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        answer = self._archive(f"/studies/{study.uid}", accept)
+        kind = answer.headers["Content-Type"]
+        kept = Answer(who="", status=200, decision=None, receipt=None, content_type=kind, body=answer.content)
+        return kept.parts()
+
+    def _step(self, what: str, do: Callable[[], str]) -> None:
+        started = time.monotonic()
+        try:
+            outcome, kept = do(), True
+        except (BrokenPromiseError, StackError, requests.RequestException) as error:
+            outcome, kept = str(error) or type(error).__name__, False
+        self.steps.append(Step(what=what, outcome=outcome, seconds=time.monotonic() - started, kept=kept))
+        self._say(f"{what}: {'as promised' if kept else 'NOT as promised'}")
+
+
+def _digests(files: list[bytes]) -> list[str]:
+    return sorted(hashlib.sha256(file).hexdigest() for file in files)
+
+
+def show(steps: list[Step], console: Console) -> None:
+    table = Table(title="What happened", title_justify="left")
+    table.add_column("step")
+    table.add_column("", justify="center")
+    table.add_column("outcome", overflow="fold")
+    table.add_column("time", justify="right")
+    for step in steps:
+        mark = "[green]kept[/]" if step.kept else "[bold red]broken[/]"
+        table.add_row(step.what, mark, step.outcome, f"{step.seconds:.2f} s")
+    console.print(table)

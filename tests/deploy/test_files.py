@@ -1,0 +1,105 @@
+"""The files a dev stack writes: the site's configuration, the archive's settings, the postures."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.dev.archive import orthanc_settings
+from deploy.dev.layout import ROOT, Layout, Ports, StackError
+from deploy.dev.pki import IDENTITIES, DevPki
+from deploy.dev.posture import fill
+from deploy.dev.process import end_leftovers
+from deploy.dev.site import Overrides, site_settings, to_toml
+from proxy.config import load_site
+from proxy.model import DeviceId
+from proxy.posture.store import PostureStore
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path)
+    made.prepare()
+    DevPki(made.pki).prepare()
+    return made
+
+
+def write(layout: Layout, overrides: Overrides | None = None) -> None:
+    orthanc_settings(layout, Ports(), Path("plugin.so"))
+    settings = site_settings(
+        layout,
+        Ports(),
+        archive="http://127.0.0.1:8042/dicom-web",
+        with_credentials=True,
+        policies=ROOT / "policies",
+        contract="0x" + "ab" * 20,
+        chain_id=31337,
+        overrides=overrides,
+    )
+    text = to_toml(settings)
+    assert tomllib.loads(text) == settings
+    layout.config.write_text(text)
+
+
+def test_site_file_is_one_the_product_accepts(layout: Layout) -> None:
+    write(layout)
+    site = load_site(layout.config)
+    assert site.listen.port == 8443
+    assert site.identify.authorities[0].crls == (layout.pki / "ca.crl",)
+    assert site.archive.credentials_file == layout.credentials
+
+
+def test_overrides_reach_the_site(layout: Layout) -> None:
+    write(layout, {"limits": {"burst": 7}, "archive": {"url": "http://127.0.0.1:1/dicom-web"}})
+    site = load_site(layout.config)
+    assert (site.limits.burst, site.archive.url) == (7, "http://127.0.0.1:1/dicom-web")
+
+
+def test_archive_is_on_loopback_behind_a_password_and_speaks_no_dimse(layout: Layout) -> None:
+    settings = orthanc_settings(layout, Ports.at(21000), Path("plugin.so"))
+    assert settings["HttpPort"] == 21000
+    assert (settings["RemoteAccessAllowed"], settings["DicomServerEnabled"]) == (False, False)
+    assert settings["AuthenticationEnabled"] is True
+    secret = json.loads(layout.credentials.read_text())
+    assert settings["RegisteredUsers"] == {secret["username"]: secret["password"]}
+    assert layout.credentials.stat().st_mode & 0o777 == 0o600
+
+
+def test_postures_are_those_of_the_dev_identities(layout: Layout) -> None:
+    pki = DevPki(layout.pki)
+    fill(layout.posture, pki, NOW)
+    store = PostureStore(layout.posture)
+    postures = {name: store.posture(DeviceId(pki.device_id(name)), NOW) for name in IDENTITIES}
+    store.close()
+    failing = {
+        name: sorted(key for key, each in posture.attributes.items() if each.value is False)
+        for name, posture in postures.items()
+    }
+    assert failing == {**{name: [] for name in IDENTITIES}, "rooted": ["disk_encryption", "malware_protection"]}
+    ends = {name: posture.expires_at for name, posture in postures.items()}
+    assert ends == {**dict.fromkeys(IDENTITIES, NOW + timedelta(hours=24)), "stale": NOW - timedelta(hours=24)}
+
+
+def test_port_base_moves_every_port() -> None:
+    assert Ports.at(21000) == Ports(archive=21000, chain=21001, proxy=21002, admin=21003)
+    assert Ports.free().taken() == []
+
+
+@pytest.mark.parametrize("base", [0, 80, 65_530])
+def test_port_base_without_room_is_refused(base: int) -> None:
+    with pytest.raises(StackError) as refused:
+        Ports.at(base)
+    assert refused.value.status == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[[999999999, 1.0]]"])
+def test_notes_of_processes_that_are_gone_end_nothing(tmp_path: Path, content: str) -> None:
+    notes = tmp_path / "processes.json"
+    notes.write_text(content)
+    assert end_leftovers(notes) == 0
