@@ -102,7 +102,7 @@ class App:
             limit=site.record.queue,
         )
         self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
-        self.client = forward.ArchiveClient(_archive_settings(site), interpret.target_of, interpret.headers_of)
+        self.client = forward.ArchiveClient(_archive_settings(site), _below_root, interpret.headers_of)
         self.context = forward.ContextCache(
             self.client,
             age_s=site.archive.context_cache_s,
@@ -357,6 +357,11 @@ def _archive_settings(site: Site) -> ArchiveSettings:
         idle_s=section.idle_s,
         connections=section.connections,
     )
+
+
+def _below_root(request: DicomRequest) -> str:
+    """The target below the archive's own base, which need not be called as ours is."""
+    return interpret.target_of(request).removeprefix("/dicom-web")
 
 
 def _credentials(path: Path) -> tuple[str, str]:

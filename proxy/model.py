@@ -396,7 +396,7 @@ class Verdict:
 
     @classmethod
     def denied(cls, *reasons: str, policy: PolicyDigest = PolicyDigest("")) -> Verdict:
-        return cls(allow=False, reasons=tuple(sorted(set(reasons))), policy=policy)
+        return cls(allow=False, reasons=tuple(sorted({str(reason) for reason in reasons})), policy=policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,14 @@ from aiohttp import hdrs
 from yarl import URL
 
 from proxy.errors import ArchiveError, ArchiveTimeoutError
-from proxy.model import DicomRequest, Representation
+from proxy.model import Action, DicomRequest, Representation
 
 CHUNK_BYTES: Final = 2**18
 _OURS: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
 _JSON_TYPES: Final = frozenset({"application/dicom+json", "application/json"})
-_FETCH_STATUS: Final = frozenset({200, 204, 404})
+_SEARCH_STATUS: Final = frozenset({200, 204})
+"""A search that finds nothing is not a 404: that would be an archive whose DICOMweb lives elsewhere."""
+_FETCH_STATUS: Final = frozenset({200, 404})
 _STORE_STATUS: Final = frozenset({200, 202, 409})
 
 
@@ -71,7 +73,8 @@ class ArchiveClient:
         self._target_of = target_of
         self._headers_of = headers_of
         public = URL(settings.public_url)
-        self._forwarded = f'host="{public.authority}";proto={public.scheme}'
+        # RFC 7239 4 wants a quoted-string where there is a port; Orthanc would put the quotes into its links.
+        self._forwarded = f"host={public.authority};proto={public.scheme}"
         self._auth = (
             None
             if settings.username is None
@@ -103,7 +106,7 @@ class ArchiveClient:
     @asynccontextmanager
     async def fetch(self, request: DicomRequest) -> AsyncIterator[_Answer]:
         async with self._send(self._reads, request, None, ()) as response:
-            if response.status not in _FETCH_STATUS:
+            if response.status not in (_SEARCH_STATUS if request.action is Action.SEARCH else _FETCH_STATUS):
                 raise ArchiveError(f"the archive answered {response.status}")
             content_type = "" if response.status != 200 else _checked_type(response, request.representation)
             yield _Answer(response, content_type)

@@ -34,7 +34,7 @@ class Suppression:
                 "v": 1,
                 "kind": Kind.SUPPRESSED.value,
                 "time": wire_time(now),
-                "reason": reason,
+                "reason": str(reason),
                 "count": count,
                 "from": wire_time(since),
                 "to": wire_time(now),
