@@ -20,12 +20,14 @@ from proxy.interpret.dicom_header import PartUnreadableError
 from proxy.interpret.encode import closing, part_opening
 from proxy.interpret.grammar import interpret
 from proxy.interpret.multipart import MultipartReader, PartEvent
+from proxy.interpret.rules import StrictMultipart
 from proxy.interpret.serialize import headers_of, target_of
 
 __all__ = [
     "MultipartReader",
     "PartEvent",
     "PartUnreadableError",
+    "StrictMultipart",
     "closing",
     "headers_of",
     "interpret",

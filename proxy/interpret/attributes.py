@@ -82,7 +82,7 @@ _BULK: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", 
 def include_tag(name: str) -> str | None:
     """The tag of an attribute that may be asked for by keyword or tag: in the dictionary, and not bulk data."""
     tag = int(name, 16) if _TAG.fullmatch(name) is not None else keyword_dict.get(name)
-    if tag is None:
+    if tag is None or not name:  # the dictionary has retired attributes whose keyword is empty
         return None
     try:
         vr = dictionary_VR(tag)

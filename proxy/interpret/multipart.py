@@ -191,10 +191,15 @@ class MultipartReader:
         slices cost no more than fast ones."""
         if len(buffer) < self._try_at and not ends:
             return None
+        limit = self._max_dicom_header_bytes
+        cut = len(buffer) > limit  # the limit holds however large the slices are
         try:
-            return read_part_header(buffer, complete=ends, declared_syntax=self._head.transfer_syntax)
+            return read_part_header(
+                buffer[:limit] if cut else buffer,
+                complete=ends and not cut,
+                declared_syntax=self._head.transfer_syntax,
+            )
         except IncompleteError as error:
-            limit = self._max_dicom_header_bytes
             if error.needed > limit or len(buffer) >= limit:
                 raise PartUnreadableError(f"a part's header has at most {limit} bytes") from None
             self._try_at = min(max(error.needed, 2 * len(buffer)), limit)

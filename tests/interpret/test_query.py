@@ -1,0 +1,229 @@
+"""Queries of searches: one meaning each, canonical order, and no second reading behind it."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.interpret import target_of
+from proxy.model import Query, Reason
+
+from .building import INSTANCE, SERIES, STUDY, accepted, refused
+
+
+def query(text: str, path: str = "studies") -> Query:
+    return accepted(f"/dicom-web/{path}?{text}").query
+
+
+def test_keyword_and_tag_in_either_case_are_the_same_key():
+    expected = (("0020000D", STUDY),)
+    for key in ("StudyInstanceUID", "0020000D", "0020000d"):
+        assert query(f"{key}={STUDY}").match == expected
+
+
+def test_a_query_has_one_order():
+    first = query("limit=5&PatientName=A*&includefield=00081030,Modality&00080020=20200101-20201231&offset=10")
+    second = query(
+        "00080020=20200101-20201231&offset=10&includefield=00080060&PatientName=A*&limit=5&includefield=00081030"
+    )
+    assert first == second
+    assert first == Query(
+        match=(("00080020", "20200101-20201231"), ("00100010", "A*")),
+        include=("00080060", "00081030"),
+        limit=5,
+        offset=10,
+    )
+
+
+def test_the_archive_gets_tags_and_one_escape():
+    request = accepted("/dicom-web/studies?PatientName=M%C3%BCller%5EJ+A%2BB&fuzzymatching=true&offset=0")
+    assert target_of(request) == "/dicom-web/studies?00100010=M%C3%BCller%5EJ%20A%2BB&fuzzymatching=true"
+
+
+def test_a_plus_is_a_space_as_form_encoders_write_it():
+    assert query("PatientName=Doe+Jane") == query("PatientName=Doe%20Jane")
+    assert query("PatientName=Doe%2BJane").match == (("00100010", "Doe+Jane"),)
+
+
+def test_lists_are_sorted_and_each_item_once():
+    assert query("StudyInstanceUID=1.3,1.2%2C1.3").match == (("0020000D", "1.2,1.3"),)
+    assert query("ModalitiesInStudy=MR,CT").match == (("00080061", "CT,MR"),)
+
+
+def test_all_stands_for_every_field():
+    assert query("includefield=all,00081030").include == ("all",)
+
+
+def test_an_empty_query_is_none():
+    assert accepted("/dicom-web/studies?") == accepted("/dicom-web/studies")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("studies", "Modality=CT"),
+        ("studies", "SOPInstanceUID=1.2"),
+        ("series", "SOPInstanceUID=1.2"),
+        (f"studies/{STUDY}/series", "StudyInstanceUID=1.2"),
+        (f"studies/{STUDY}/series", "0020000D=1.2"),
+        (f"studies/{STUDY}/series", "PatientID=P1"),
+        (f"studies/{STUDY}/instances", "StudyInstanceUID=1.2"),
+        (f"studies/{STUDY}/series/{SERIES}/instances", "SeriesInstanceUID=1.2"),
+        (f"studies/{STUDY}/series/{SERIES}/instances", "Modality=CT"),
+    ],
+)
+def test_an_attribute_of_another_level_or_fixed_by_the_path_is_refused(path, key):
+    assert refused(f"/dicom-web/{path}?{key}") is Reason.INVALID_QUERY
+
+
+def test_each_level_has_its_attributes():
+    assert query("Modality=CT&PatientID=P1", "series").match == (("00080060", "CT"), ("00100020", "P1"))
+    assert query(f"SOPInstanceUID={INSTANCE}", "instances").match
+    assert query("Modality=CT&InstanceNumber=3", f"studies/{STUDY}/instances").match
+    assert query("InstanceNumber=3", f"studies/{STUDY}/series/{SERIES}/instances").match
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "_method=delete",
+        "_method=GET",
+        "foo=bar",
+        "patientid=P1",
+        "PATIENTID=P1",
+        "PatientID",
+        "PatientID=",
+        "=P1",
+        "&",
+        "PatientID=P1&",
+        "&PatientID=P1",
+        "PatientID=P1&&limit=1",
+        "PatientID=P1&PatientID=P1",
+        "PatientID=P1&PatientID=P2",
+        "PatientID=P1&00100020=P2",
+        "0020000D=1.2&0020000d=1.3",
+        "StudyInstanceUID=1.2&0020000D=1.3",
+        "%50atientID=P1",
+        "PatientID%00=P1",
+        "0020,000D=1.2",
+        "0020000D.00100010=x",
+        "00081115.0020000E=1.2",
+        "00090010=x",
+        "limit=1&limit=2",
+        "offset=1&offset=1",
+        "fuzzymatching=true&fuzzymatching=false",
+        "limit",
+        "limit=",
+        "limit=0",
+        "limit=-1",
+        "limit=+1",
+        "limit=01",
+        "limit=1.0",
+        "limit=1e3",
+        "limit=100000",
+        "limit=%31%30x",
+        "limit=\u0661",
+        "offset=-1",
+        "offset=1000000",
+        "Limit=1",
+        "fuzzymatching=TRUE",
+        "fuzzymatching=1",
+        "fuzzymatching",
+        "includefield=",
+        "includefield=ALL",
+        "includefield=NoSuchKeyword",
+        "includefield=0008103",
+        "includefield=00081030,",
+        "includefield=PixelData",
+        "includefield=7FE00010",
+        "includefield=60003000",
+        "includefield=00091001",
+        "includefield=00020010",
+        "includefield=00081115.0020000E",
+        "orderby=PatientName",
+    ],
+)
+def test_an_unknown_doubled_or_malformed_parameter_is_refused(text):
+    assert refused(f"/dicom-web/studies?{text}") is Reason.INVALID_QUERY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "A%00B",
+        "A%0AB",
+        "A%0D%0AX",
+        "A%7FB",
+        "A%C2%85B",
+        "A%E2%80%A8B",
+        "A;B",
+        "A%3BB",
+        "A\\B",
+        "A%5CB",
+        "A,B",
+        "A%2CB",
+        "A%",
+        "A%4",
+        "A%zz",
+        "A%u0041",
+        "A%2541",
+        "%25",
+        "%C3",
+        "%C0%AF",
+        "%ED%A0%80",
+        "%FF",
+        "A#B",
+        'A"B',
+        "A<B",
+        "A B",
+        "A\u00e9",
+        "A\x00",
+        "A" * 65,
+    ],
+)
+def test_text_that_archives_read_otherwise_is_refused(value):
+    assert refused(f"/dicom-web/studies?PatientName={value}") is Reason.INVALID_QUERY
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("StudyInstanceUID", ["1.2", "1.2,1.3"], ["1.2.", "1.*", "1.2,", "1.2\\1.3", "1.2%5C1.3", "1?", "x"]),
+        (
+            "StudyDate",
+            ["20200229", "20200101-", "-20200101", "20200101-20201231"],
+            [
+                "2020",
+                "20210229",
+                "20200101-20201231-",
+                "-",
+                "--",
+                "2020*",
+                "20200101,20200102",
+                "2020-01-01",
+                "2020０101",
+            ],
+        ),
+        ("StudyTime", ["10", "1030", "103000.123", "10-11", "-235959"], ["24", "1060", "10:30", "1030*", "-", "1"]),
+        ("ModalitiesInStudy", ["CT", "CT,MR", "C*"], ["ct", "CT,", "CT\\MR", "A" * 17]),
+        ("PatientSex", ["F"], ["f"]),
+        ("PatientID", ["*", "P-1/2", "a=b", "A?"], ["A,B"]),
+    ],
+)
+def test_values_are_checked_by_their_representation(key, good, bad):
+    for value in good:
+        assert query(f"{key}={value}").match
+    for value in bad:
+        assert refused(f"/dicom-web/studies?{key}={value}") is Reason.INVALID_QUERY, value
+
+
+def test_numbers_are_integers():
+    assert query("SeriesNumber=-3", "series").match == (("00200011", "-3"),)
+    for value in ("+3", "03", "3.0", "", "*", "99999999999"):
+        assert refused(f"/dicom-web/series?SeriesNumber={value}") is Reason.INVALID_QUERY
+
+
+def test_size_is_bounded():
+    many = ",".join(f"1.{number}" for number in range(101))
+    assert refused(f"/dicom-web/studies?StudyInstanceUID={many}") is Reason.INVALID_QUERY
+    assert refused("/dicom-web/studies?" + "&".join(["includefield=00081030"] * 65)) is Reason.INVALID_QUERY
+    assert refused("/dicom-web/studies?PatientName=" + "A" * 7000) is Reason.INVALID_QUERY
