@@ -41,6 +41,7 @@ _granted if {
 
 _partly_granted if {
 	input.request.level == "study"
+	is_array(input.resource.institutions)
 	some institution in input.resource.institutions
 	institution in _reached
 }

@@ -35,13 +35,7 @@ deny contains "posture-disk-unencrypted" if {
 # custom:
 #   code: posture-patches-old
 deny contains "posture-patches-old" if {
-	not input.device.posture.patch_age_days.value <= data.limits.posture.patch_age_days
-	input.device.posture.patch_age_days
-}
-
-# In Rego's order of types null and booleans stand before numbers, so this refuses them too.
-deny contains "posture-patches-old" if {
-	not input.device.posture.patch_age_days.value >= 0
+	not _recently_patched
 	input.device.posture.patch_age_days
 }
 
@@ -85,4 +79,10 @@ _complete if {
 _fresh if {
 	now := time.parse_rfc3339_ns(input.time)
 	every attribute in input.device.posture { time.parse_rfc3339_ns(attribute.expires_at) > now }
+}
+
+# In Rego's order of types null and booleans stand before numbers and strings behind them: only a number is between two.
+_recently_patched if {
+	input.device.posture.patch_age_days.value >= 0
+	input.device.posture.patch_age_days.value <= data.limits.posture.patch_age_days
 }

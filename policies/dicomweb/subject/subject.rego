@@ -11,8 +11,8 @@ package dicomweb.subject
 # custom:
 #   code: subject-unknown
 deny contains "subject-unknown" if {
-	not count(data.dicomweb.lib.subject.suited) > 0
-	not count(data.dicomweb.lib.subject.profile.roles) > 0
+	not _suited
+	not _known
 }
 
 # METADATA
@@ -22,8 +22,8 @@ deny contains "subject-unknown" if {
 # custom:
 #   code: action-not-permitted
 deny contains "action-not-permitted" if {
-	not count(data.dicomweb.lib.subject.suited) > 0
-	not count(data.dicomweb.lib.subject.acting) > 0
+	not _suited
+	not _acting
 }
 
 # Input of another version of the contract is not what these policies were written for.
@@ -37,9 +37,17 @@ deny contains "action-not-permitted" if not input.version == 1
 # custom:
 #   code: purpose-not-permitted
 deny contains "purpose-not-permitted" if {
-	not count(data.dicomweb.lib.subject.suited) > 0
+	not _suited
 	not _purposeful
 }
+
+# Helpers, and not calls after `not`: OPA evaluates what a call is given outside of the `not`, so that something undefined
+# would undo the denial there and not in the embedded engine.
+_suited if count(data.dicomweb.lib.subject.suited) > 0
+
+_known if count(data.dicomweb.lib.subject.profile.roles) > 0
+
+_acting if count(data.dicomweb.lib.subject.acting) > 0
 
 # Where no role permits the action, it is asked whether one would have permitted the purpose.
 _purposeful if {

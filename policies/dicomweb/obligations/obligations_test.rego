@@ -1,0 +1,44 @@
+package dicomweb.obligations_test
+
+test_deny_when_input_is_empty if {
+	count(data.dicomweb.obligations.required) == 0 with input as {}
+}
+
+test_allow_when_everything_may_be_seen_without_a_filter if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	data.dicomweb.obligations.required == set() with input as i
+}
+
+test_allow_when_rows_are_filtered if {
+	i := data.dicomweb.lib.fixture.asks("technologist", "search")
+	data.dicomweb.obligations.required == {{"type": "filter_rows"}} with input as i
+}
+
+test_allow_when_the_authority_reads_no_metadata_and_rows_are_filtered if {
+	c := {"subject": {"certificate": {"authority_actions": ["search"]}}}
+	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), c)
+	data.dicomweb.obligations.required == {{"type": "filter_rows"}} with input as i
+}
+
+test_allow_when_attributes_are_masked if {
+	every action in ["search", "metadata"] {
+		i := data.dicomweb.lib.fixture.asks("researcher", action)
+		masks := [o | some o in data.dicomweb.obligations.required; o.type == "mask"] with input as i
+		count(masks) == 1
+		"00100010" in masks[0].attributes
+	}
+}
+
+test_allow_when_an_obligation_is_for_one_action if {
+	r := {"technologist": {
+		"actions": ["metadata", "retrieve"],
+		"institutions": "*",
+		"default_purpose": "TREAT",
+		"purposes": ["TREAT"],
+		"obligations": {"retrieve": [{"type": "seal"}]},
+	}}
+	i := data.dicomweb.lib.fixture.asks("technologist", "retrieve")
+	data.dicomweb.obligations.required == {{"type": "seal"}} with input as i with data.roles as r
+	j := data.dicomweb.lib.fixture.asks("technologist", "metadata")
+	data.dicomweb.obligations.required == set() with input as j with data.roles as r
+}
