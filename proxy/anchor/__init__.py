@@ -12,13 +12,13 @@ rewrite it (the auditor's trust file holds the head verified last). Not covered:
 written. What speaks against that is a receipt in the hands of whoever asked.
 """
 
-from proxy.anchor.chain_client import ChainClient
+from proxy.anchor.chain_client import ChainClient, reviewed_code_hash
 from proxy.anchor.chain_sender import ChainSender, load_account
 from proxy.anchor.facts import ChainFacts, collect_facts
 from proxy.anchor.findings import Finding, FindingKind, Report
 from proxy.anchor.receipt_check import ReceiptStanding, ReceiptVerdict, check_receipt
 from proxy.anchor.status import AnchorState, AnchorStatus, write_status
-from proxy.anchor.trust import Trust, TrustedHead, load_trust, save_trust
+from proxy.anchor.trust import Trust, TrustedHead, load_trust, save_trust, trust_as_found
 from proxy.anchor.verifier import verify
 from proxy.anchor.worker import AnchorSettings, AnchorWorker
 
@@ -41,7 +41,9 @@ __all__ = [
     "collect_facts",
     "load_account",
     "load_trust",
+    "reviewed_code_hash",
     "save_trust",
+    "trust_as_found",
     "verify",
     "write_status",
 ]

@@ -29,6 +29,11 @@ _LOGS_WANTED: Final = 128
 """About 8 MiB of JSON: more in one answer halves the next range of blocks."""
 
 
+def reviewed_code_hash() -> bytes:
+    """Keccak-256 of the code that this version's artifact puts on a chain."""
+    return bytes(Web3.keccak(artifact().runtime))
+
+
 class TransactionRefusedError(ChainError):
     """The node is there and did not take this transaction; what the contract says next decides."""
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from proxy.anchor.facts import ChainFacts
 from proxy.anchor.findings import Report
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, IntegrityError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedHead:
     count: int
     head: bytes
+
+
+_NOTHING: Final = TrustedHead(count=0, head=bytes(32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,26 @@ class Trust:
             if one.origin in self.origins or one.origin in accepted
         }
         return replace(self, origins={**self.origins, **heads})
+
+    def accepting(self, accepted: frozenset[bytes]) -> Trust:
+        """Know these origins too, of which nothing was verified yet."""
+        return replace(self, origins={origin: _NOTHING for origin in accepted} | self.origins)
+
+
+def trust_as_found(facts: ChainFacts, reviewed_code_hash: bytes) -> Trust:
+    """A first trust file: worth as much as the node it was read from and the comparison that follows.
+
+    :raises IntegrityError: the contract is not the one that was reviewed
+    """
+    if facts.code_hash != reviewed_code_hash:
+        raise IntegrityError("the contract's code is not the one that this version was reviewed with")
+    return Trust(
+        chain_id=facts.chain_id,
+        contract=facts.contract,
+        code_hash=facts.code_hash,
+        registrar=facts.registrar,
+        origins=dict.fromkeys(facts.origins, _NOTHING),
+    )
 
 
 def load_trust(path: Path) -> Trust:
