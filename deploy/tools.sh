@@ -119,7 +119,7 @@ build() {
     mkdir -p "$(dirname "$binary")"
     work="$(mktemp -d "$CACHE/build.XXXXXX")"
     local started=$SECONDS
-    if ! (cd "$source" && go build -mod=readonly -trimpath -ldflags='-s -w' -o "$work/$name" . 2>"$work/log"); then
+    if ! (cd "$source" && go build -mod=readonly -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/$name" . 2>"$work/log"); then
       tail -n 5 "$work/log" >&2
       sorry "$name could not be built: is Go's module proxy reachable, and is Go as new as $source/go.mod asks?"
       rm -rf "$work"

@@ -33,7 +33,7 @@ class Answer:
         """Reason codes of a denial (RFC 9457), none where it is not one."""
         if self.content_type.split(";")[0] != "application/problem+json":
             return []
-        return list(json.loads(self.body).get("reasons", []))
+        return [reason["code"] for reason in json.loads(self.body)["reasons"]]
 
     def parts(self) -> list[bytes]:
         """Bodies of a multipart answer, byte for byte."""

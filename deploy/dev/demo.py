@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -169,16 +170,24 @@ class Demo:
         return f"{len(decided)} decisions, {count} records in all"
 
     def verified(self) -> str:
+        """As an auditor would, with the receipts of these very answers."""
+        folder = self._stack.layout.directory
+        receipts = folder / "receipts.txt"
+        receipts.write_text("".join(f"{answer.receipt}\n" for answer in self.answers), "ascii")
         done = subprocess.run(
-            [*dicomward(), "ledger", "verify", "--dir", str(self._stack.layout.directory)],
+            [*dicomward(), "ledger", "verify", "--dir", str(folder), "--receipts", str(receipts), "--json"],
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
-        words = (done.stdout + done.stderr).strip().splitlines()
-        promise(done.returncode == 0, f"status {done.returncode}: {' / '.join(words[-3:])}")
-        return words[-1] if words else "nothing to report"
+        promise(done.stdout.startswith("{"), f"status {done.returncode}: {done.stderr.strip()[-300:]}")
+        report = json.loads(done.stdout)
+        found = [one["sentence"] for one in report["findings"]] + [
+            one["sentence"] for one in report["receipts"] if one["standing"] not in ("anchored", "carried")
+        ]
+        promise(report["clean"] and done.returncode == 0, " / ".join(found) or f"status {done.returncode}")
+        return f"clean: {report['records']} records recomputed from content to chain, {len(self.answers)} receipts"
 
     def _client(self, name: str) -> DICOMwebClient:
         made = session(name, self._stack.client(name), self._stack.ca, self.answers)

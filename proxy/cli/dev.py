@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 if TYPE_CHECKING:
     from deploy.dev import DevStack
@@ -79,7 +78,7 @@ def up(
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     try:
-        console.print(_addresses(stack))
+        console.print(_addresses(stack), highlight=False, soft_wrap=True)
         console.print(_example(stack), highlight=False, soft_wrap=True)
         console.print("ready")
         stack.watch()
@@ -162,21 +161,22 @@ def _progress() -> Progress:
     )
 
 
-def _addresses(stack: DevStack) -> Table:
-    table = Table("part", "address", title=f"Dicomward dev stack in {stack.layout.directory}", title_justify="left")
-    table.add_row("proxy", f"{stack.url}/dicom-web/")
-    table.add_row("metrics, health", f"{stack.admin_url}/metrics  {stack.admin_url}/readyz")
-    table.add_row("archive", stack.archive_url)
-    table.add_row("chain", f"{stack.rpc_url}  contract {stack.contract}")
-    table.add_row("logs", str(stack.layout.log))
-    return table
+def _addresses(stack: DevStack) -> str:
+    rows = {
+        "proxy": f"{stack.url}/dicom-web/",
+        "metrics": f"{stack.admin_url}/metrics",
+        "health": f"{stack.admin_url}/readyz",
+        "archive": stack.archive_url,
+        "chain": f"{stack.rpc_url}  contract {stack.contract}",
+        "certificates": str(stack.layout.pki),
+        "logs": str(stack.layout.log),
+    }
+    return "\n".join(f"  {part:<14}{address}" for part, address in rows.items())
 
 
 def _example(stack: DevStack) -> str:
     pki = stack.layout.pki
-    return (
-        f"Try:  curl --cacert {pki / 'ca.crt'} --cert {pki / 'radiologist.pem'} '{stack.url}/dicom-web/studies?limit=3'"
-    )
+    return f"\nTry:  curl --cacert {pki / 'ca.crt'} --cert {pki / 'radiologist.pem'} '{stack.url}/dicom-web/studies?limit=3'"
 
 
 def _remove(folder: Path) -> None:
