@@ -53,7 +53,6 @@ visible contains index if {
 _may_read_metadata if {
 	input.version == 1
 	count(data.dicomweb.lib.subject.readers) > 0
-	count(data.dicomweb.subject.deny) == 0
 	count(data.dicomweb.posture.deny) == 0
 }
 

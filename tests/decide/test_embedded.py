@@ -1,0 +1,154 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.decide import EmbeddedEngine, PolicySet, read_policies
+from proxy.decide.candidate import examine, try_in_child
+from proxy.decide.example import example_input
+from proxy.errors import PolicyInvalidError, PolicyUnavailableError
+from proxy.model import Action, JsonObject
+from tests.decide.conftest import SHIPPED
+
+RADIOLOGIST = "urn:dicomward:device:radiologist"
+GOOD = example_input(RADIOLOGIST, Action.RETRIEVE)
+AUTHZ = "package dicomweb.authz\n\nvisible := []\n\n"
+DENIAL = '{"allow": false, "reasons": ["subject-unknown"], "obligations": []}'
+CAPABILITIES = (SHIPPED / "capabilities.json").read_bytes()
+
+
+def only(text: str) -> PolicySet:
+    return PolicySet(files={"authz.rego": text.encode(), "capabilities.json": CAPABILITIES})
+
+
+async def test_shipped_policies_decide() -> None:
+    engine = EmbeddedEngine(read_policies(SHIPPED))
+    assert (await engine.decide(GOOD)).allow
+    denied = await engine.decide({})
+    assert not denied.allow
+    assert denied.policy == engine.digest
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x := 1",
+        "decision := true if false",
+        'decision := {"allow": "true", "reasons": [], "obligations": []}',
+        'decision := {"allow": true, "reasons": ["subject-unknown"], "obligations": []}',
+        'decision := {"allow": true, "reasons": [], "obligations": [], "more": 1}',
+        'decision := {"allow": count(input.version) == 0, "reasons": [], "obligations": []}',
+        "decision := 1 if input.version\n\ndecision := 2 if input.version",
+    ],
+)
+def test_nonsense_is_never_an_allow(body: str) -> None:
+    with pytest.raises(PolicyUnavailableError):
+        EmbeddedEngine(only(AUTHZ + body)).decide_now(GOOD)
+
+
+def test_an_error_does_not_spoil_the_next_decision() -> None:
+    engine = EmbeddedEngine(read_policies(SHIPPED))
+    broken: JsonObject = {**GOOD, "time": "nonsense"}
+    for _ in range(3):
+        with pytest.raises(PolicyUnavailableError):
+            engine.decide_now(broken)
+        assert engine.decide_now(GOOD).allow
+        assert not engine.decide_now({}).allow
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["", "2026-01-01", "2026-13-01T00:00:00.000Z", "2026-01-01T00:30:00", " 2026-01-01T00:30:00.000Z", 5, None, {}],
+)
+def test_a_malformed_time_is_never_an_allow(moment: object) -> None:
+    engine = EmbeddedEngine(read_policies(SHIPPED))
+    posture: JsonObject = dict(GOOD["device"]["posture"])  # type: ignore[index,call-overload,arg-type]
+    posture["firewall"] = {**posture["firewall"], "expires_at": moment}  # type: ignore[dict-item]
+    changed: JsonObject = {**GOOD, "device": {"id": "ab", "posture": posture}}
+    for asked in (changed, {**GOOD, "time": moment}):
+        try:
+            assert not engine.decide_now(asked).allow  # type: ignore[arg-type]
+        except PolicyUnavailableError:
+            continue
+
+
+def test_input_that_has_no_json_is_refused() -> None:
+    with pytest.raises(PolicyUnavailableError):
+        EmbeddedEngine(read_policies(SHIPPED)).decide_now({"version": "\ud800"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x := time.now_ns()",
+        'x := rand.intn("a", 5)',
+        'x := uuid.rfc4122("a")',
+        "x := opa.runtime()",
+        'x := http.send({"method": "get", "url": "http://localhost"})',
+        'x if trace("a")',
+        "x := nosuch(1)",
+        "x := data.nosuch.f(1)",
+        "x := [y | y := time.now_ns()]",
+        "f(a) := time.now_ns() if a",
+        'x := data.time["now_ns"]()',
+        "g(a) := a\n\nx := g(1) with data.dicomweb.authz.g as time.now_ns",
+        "x if input.a with input as {}",
+        "import data.time as t\n\nx := t.now_ns()",
+    ],
+)
+def test_a_built_in_that_is_not_listed_is_refused(body: str) -> None:
+    with pytest.raises(PolicyInvalidError):
+        EmbeddedEngine(only(AUTHZ + body))
+
+
+def test_own_functions_and_listed_built_ins_are_accepted() -> None:
+    EmbeddedEngine(only(AUTHZ + "f(a) := count(a)\n\nx := f([1])\n\ny := data.dicomweb.authz.f([2])"))
+
+
+def test_a_broken_module_is_named() -> None:
+    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:5") as caught:
+        EmbeddedEngine(only(AUTHZ + "decision := {"))
+    assert "backtrace" not in caught.value.detail
+    assert "\n" not in caught.value.detail
+
+
+def test_without_a_list_of_built_ins_nothing_is_compiled() -> None:
+    with pytest.raises(PolicyInvalidError, match="capabilities"):
+        EmbeddedEngine(PolicySet(files={"authz.rego": AUTHZ.encode()}))
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('decision := {"allow": true, "reasons": [], "obligations": []}', "allows"),
+        ("decision := 1 if false", "no verdict"),
+        (f"decision := {DENIAL} if input.version", "no verdict"),
+        (f"decision := {DENIAL} if {{\n\tsome x in numbers.range(0, 900000)\n\tx == 900000\n}}", "more than"),
+    ],
+)
+def test_a_candidate_that_answers_badly_is_refused(body: str, fault: str) -> None:
+    with pytest.raises(PolicyInvalidError, match=fault):
+        examine(only(AUTHZ + body))
+
+
+LOOP = "\tsome {0} in numbers.range(0, 90000)\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "decision := 1 if {\n" + "".join(LOOP.format(name) for name in "abcdef") + "\ta + b + c + d + e + f < 0\n}",
+        "decision := count(numbers.range(0, 9000000000))",
+    ],
+    ids=["endless", "memory"],
+)
+def test_a_candidate_without_end_is_refused_by_the_childs_deadline(body: str) -> None:
+    with pytest.raises(PolicyInvalidError):
+        try_in_child(only(AUTHZ + body), 1.0)
+
+
+def test_a_child_refuses_as_the_parent_would(folder: Path) -> None:
+    try_in_child(read_policies(folder), 10.0)
+    check: Callable[[], None] = lambda: try_in_child(only(AUTHZ + "decision := {"), 10.0)  # noqa: E731
+    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:5"):
+        check()

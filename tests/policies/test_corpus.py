@@ -1,0 +1,212 @@
+"""Some hundred inputs at random: what is allowed must satisfy conditions computed here, without Rego."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+import regorus
+
+from proxy.decide import EmbeddedEngine, Environment, build_input, read_policies
+from proxy.model import (
+    Action,
+    DecisionId,
+    DeviceId,
+    DicomRequest,
+    InstanceUid,
+    JsonObject,
+    Level,
+    Posture,
+    PostureAttribute,
+    Principal,
+    Query,
+    Representation,
+    ResourceContext,
+    Revocation,
+    StudyUid,
+)
+from tests.policies.rego import POLICIES
+
+NOW = datetime(2026, 11, 22, 19, 40, tzinfo=UTC)
+NORTH, SOUTH = "North Hospital", "South Clinic"
+REACH: dict[str, set[str] | None] = {"radiologist": None, "technologist": {NORTH}, "researcher": {NORTH, SOUTH}}
+ACTIONS = {
+    "radiologist": set(Action),
+    "technologist": {Action.SEARCH, Action.METADATA, Action.RETRIEVE, Action.STORE},
+    "researcher": {Action.SEARCH, Action.METADATA},
+}
+PURPOSES: dict[str, set[str | None]] = {
+    "radiologist": {None, "TREAT", "ETREAT", "COC", "HOPERAT"},
+    "technologist": {None, "TREAT", "ETREAT", "HOPERAT"},
+    "researcher": {None, "HRESCH", "CLINTRCH"},
+}
+GOOD: dict[str, bool | int | str] = {
+    "disk_encryption": True,
+    "firewall": True,
+    "malware_protection": True,
+    "patch_age_days": 3,
+    "screen_lock": True,
+}
+
+
+def posture(dice: random.Random) -> Posture:
+    attributes = {}
+    for name, good in GOOD.items():
+        if dice.random() < 0.03:
+            continue
+        value = good if dice.random() < 0.97 else dice.choice([False, 0, 31, -1, "true", 10**15])
+        ends = NOW + timedelta(milliseconds=dice.choice([1, 1000, 10**6]) * (1 if dice.random() < 0.97 else -1))
+        attributes[name] = PostureAttribute(
+            value=value, source="agent", trust="reported", issued_at=NOW - timedelta(hours=1), expires_at=ends
+        )
+    return Posture(attributes=attributes, generation=1)
+
+
+def principal(dice: random.Random, name: str) -> Principal:
+    actions = tuple(Action) if dice.random() < 0.95 else tuple(dice.sample(list(Action), 2))
+    return Principal(
+        device=DeviceId("ab" * 32),
+        name=f"urn:dicomward:device:{name}",
+        subject="CN=x",
+        fingerprint="00" * 32,
+        serial="01",
+        authority="site",
+        authority_actions=actions,
+        not_after=NOW,
+        revocation=Revocation(status="good", as_of=NOW, expires_at=NOW),
+        generation=1,
+        expires_at=NOW,
+    )
+
+
+def resource(dice: random.Random) -> ResourceContext:
+    if dice.random() < 0.05:
+        return ResourceContext(known=False, as_of=NOW)
+    names = dice.sample([NORTH, SOUTH, "", "Elsewhere"], dice.choice([1, 1, 1, 1, 2, 3]))
+    return ResourceContext(known=True, as_of=NOW, institutions=tuple(sorted(names)))
+
+
+def request(dice: random.Random) -> DicomRequest:
+    action = dice.choice(list(Action))
+    return DicomRequest(
+        action=action,
+        level=dice.choice(list(Level)),
+        method="GET",
+        representation=Representation.JSON,
+        study=StudyUid("1.2.3"),
+        instance=InstanceUid("1.2.3.4") if dice.random() < 0.5 else None,
+        query=Query(match=(dice.choice([("00100010", "X"), ("00080060", "CT")]),)) if dice.random() < 0.3 else Query(),
+        purpose=dice.choice([None, None, None, "TREAT", "HRESCH", "NONSENSE"]),
+        purpose_source="header",
+    )
+
+
+def corpus() -> list[tuple[JsonObject, dict[str, Any]]]:
+    dice = random.Random(20261122)
+    cases = []
+    for number in range(1200):
+        name = dice.choice([*REACH, *REACH, "nobody"])
+        facts = {
+            "name": name,
+            "request": request(dice),
+            "principal": principal(dice, name),
+            "posture": posture(dice),
+            "resource": resource(dice),
+            "rows": [resource(dice) for _ in range(3)],
+        }
+        policy_input = build_input(
+            decision=DecisionId(f"{number:032x}"),
+            now=NOW,
+            environment=Environment(site="dev", origin="", network=""),
+            **{key: value for key, value in facts.items() if key != "name"},
+        )
+        cases.append((policy_input, facts))
+    return cases
+
+
+def device_in_order(held: Posture) -> bool:
+    return held.attributes.keys() >= GOOD.keys() and all(
+        attribute.expires_at > NOW
+        and (
+            (type(attribute.value) is int and 0 <= attribute.value <= 30)
+            if name == "patch_age_days"
+            else attribute.value is True
+        )
+        for name, attribute in held.attributes.items()
+    )
+
+
+def reached(name: str, found: ResourceContext) -> bool:
+    reach = REACH[name]
+    return found.known and (reach is None or ("" not in found.institutions and set(found.institutions) <= reach))
+
+
+def expected(facts: dict[str, Any]) -> bool:
+    name, asked = facts["name"], facts["request"]
+    if name not in REACH or not device_in_order(facts["posture"]):
+        return False
+    if asked.action not in ACTIONS[name] or asked.action not in facts["principal"].authority_actions:
+        return False
+    if asked.purpose not in PURPOSES[name]:
+        return False
+    if asked.action is Action.SEARCH:
+        return name != "researcher" or "00100010" not in dict(asked.query.match)
+    if asked.action is Action.STORE and asked.instance is None:
+        return True
+    return reached(name, facts["resource"])
+
+
+@pytest.fixture(scope="module")
+def engine() -> EmbeddedEngine:
+    return EmbeddedEngine(read_policies(POLICIES))
+
+
+def test_verdicts_are_what_an_independent_computation_says(engine: EmbeddedEngine) -> None:
+    allowed = 0
+    for policy_input, facts in corpus():
+        verdict = engine.decide_now(policy_input)
+        assert verdict.allow == expected(facts), (verdict, policy_input)
+        assert verdict.allow == (not verdict.reasons)
+        allowed += verdict.allow
+    assert allowed > 150
+
+
+def test_a_row_is_visible_if_and_only_if_its_metadata_would_be_allowed(engine: EmbeddedEngine) -> None:
+    seen = 0
+    for policy_input, _ in corpus()[:400]:
+        asked = {**policy_input["request"], "action": "metadata", "level": "study"}  # type: ignore[dict-item]
+        visible = engine.visible_now(policy_input)
+        for index, row in enumerate(policy_input["rows"]):  # type: ignore[arg-type]
+            alone = engine.decide_now({**policy_input, "request": asked, "resource": row})
+            assert alone.allow == (index in visible)
+            seen += alone.allow
+    assert seen > 50
+
+
+def test_rows_are_filtered_wherever_not_everything_may_be_seen(engine: EmbeddedEngine) -> None:
+    for policy_input, facts in corpus():
+        verdict = engine.decide_now(policy_input)
+        if verdict.allow and facts["request"].action is Action.SEARCH:
+            filtered = "filter_rows" in {obligation.type for obligation in verdict.obligations}
+            everything = facts["name"] == "radiologist" and Action.METADATA in facts["principal"].authority_actions
+            assert filtered != everything
+
+
+def test_inputs_and_results_satisfy_the_schemas(engine: EmbeddedEngine) -> None:
+    checker = regorus.Engine()
+    checker.add_policy("schema.rego", "package schema\n\nmatch := json.match_schema(input.value, input.schema)\n")
+    schemas = {name: orjson.loads((POLICIES / f"schemas/{name}.v1.json").read_bytes()) for name in ("input", "result")}
+
+    def matches(name: str, value: object) -> bool:
+        checker.set_input_json(orjson.dumps({"value": value, "schema": schemas[name]}).decode())
+        return bool(orjson.loads(checker.eval_rule_as_json("data.schema.match"))[0])
+
+    assert not matches("input", {})
+    assert not matches("result", {"allow": "true", "reasons": [], "obligations": []})
+    for policy_input, _ in corpus()[:60]:
+        verdict = engine.decide_now(policy_input)
+        obligations = [obligation.body for obligation in verdict.obligations]
+        assert matches("input", policy_input)
+        assert matches("result", {"allow": verdict.allow, "reasons": verdict.reasons, "obligations": obligations})
+        assert not matches("input", {**policy_input, "extra": 1})
