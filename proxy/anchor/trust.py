@@ -42,7 +42,7 @@ class Trust:
 
     def accepting(self, accepted: frozenset[bytes]) -> Trust:
         """Know these origins too, of which nothing was verified yet."""
-        return replace(self, origins={origin: _NOTHING for origin in accepted} | self.origins)
+        return replace(self, origins=dict.fromkeys(accepted, _NOTHING) | self.origins)
 
 
 def trust_as_found(facts: ChainFacts, reviewed_code_hash: bytes) -> Trust:
