@@ -175,8 +175,8 @@ def _addresses(stack: DevStack) -> str:
 
 
 def _example(stack: DevStack) -> str:
-    pki = stack.layout.pki
-    return f"\nTry:  curl --cacert {pki / 'ca.crt'} --cert {pki / 'radiologist.pem'} '{stack.url}/dicom-web/studies?limit=3'"
+    authority, device = stack.layout.pki / "ca.crt", stack.layout.pki / "radiologist.pem"
+    return f"\nTry:  curl --cacert {authority} --cert {device} '{stack.url}/dicom-web/studies?limit=3'"
 
 
 def _remove(folder: Path) -> None:
