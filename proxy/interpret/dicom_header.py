@@ -7,10 +7,11 @@ Never logs: what stands here is patient data, and errors name rules only.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import BodyError
-from proxy.interpret.elements import Encoding, IncompleteError, StructureError, Walker
+from proxy.interpret.elements import Encoding, IncompleteError, StructureError, Tail, Walker
 from proxy.interpret.text import TextError, character_sets, decoded
 from proxy.interpret.uid import EXPLICIT_BIG, IMPLICIT_LITTLE, STORABLE_SYNTAXES, is_uid
 from proxy.model import InstanceUid, PartHeader, SeriesUid, StudyUid
@@ -58,6 +59,15 @@ _CODE: Final = re.compile(r"[A-Z0-9_ ]{0,16}")
 Values = dict[int, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A header, where the part goes on behind what was read for it, and who walks that rest."""
+
+    header: PartHeader
+    position: int
+    tail: Tail
+
+
 class PartUnreadableError(BodyError):
     """A part is not a DICOM object that every reader reads alike, or its header is larger than the site reads."""
 
@@ -65,7 +75,7 @@ class PartUnreadableError(BodyError):
     public = "A part of the body is not a readable DICOM object."
 
 
-def read_part_header(buffer: bytes | bytearray, *, complete: bool, declared_syntax: str | None) -> PartHeader:
+def read_part_header(buffer: bytes | bytearray, *, complete: bool, declared_syntax: str | None) -> Read:
     """Read the header that ``buffer`` begins with. ``complete``: the part ends where the buffer does.
 
     :raises IncompleteError: not ``complete``, and more bytes are needed
@@ -83,7 +93,7 @@ def read_part_header(buffer: bytes | bytearray, *, complete: bool, declared_synt
         raise PartUnreadableError(str(error)) from None
 
 
-def _read(buffer: bytes | bytearray, complete: bool, declared_syntax: str | None) -> PartHeader:
+def _read(buffer: bytes | bytearray, complete: bool, declared_syntax: str | None) -> Read:
     if len(buffer) < MIN_HEADER_BYTES:
         raise IncompleteError(MIN_HEADER_BYTES)
     if buffer[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != b"DICM":
@@ -94,7 +104,9 @@ def _read(buffer: bytes | bytearray, complete: bool, declared_syntax: str | None
         raise StructureError("the transfer syntax is not one in which parts are stored here")
     if declared_syntax is not None and declared_syntax != syntax:
         raise StructureError("the part's Content-Type names another transfer syntax than its meta information")
-    values = _read_data_set(buffer, start, syntax, complete)
+    encoding = Encoding(explicit=syntax != IMPLICIT_LITTLE, big=syntax == EXPLICIT_BIG)
+    walker = Walker(buffer, start, encoding)
+    values = _read_data_set(buffer, walker, encoding, complete)
     sets = character_sets(values.get(_CHARACTER_SET, b""))
     header = PartHeader(
         sop_class=_uid(values, _SOP_CLASS),
@@ -110,7 +122,7 @@ def _read(buffer: bytes | bytearray, complete: bool, declared_syntax: str | None
     )
     if header.sop_class != _uid(meta, _META_CLASS) or header.instance != _uid(meta, _META_INSTANCE):
         raise StructureError("meta information and data set name the same object")
-    return header
+    return Read(header, walker.position, Tail(encoding, walker.last))
 
 
 def _read_meta(buffer: bytes | bytearray) -> tuple[Values, int]:
@@ -136,12 +148,11 @@ def _read_meta(buffer: bytes | bytearray) -> tuple[Values, int]:
     return values, end
 
 
-def _read_data_set(buffer: bytes | bytearray, start: int, syntax: str, complete: bool) -> Values:
-    encoding = Encoding(explicit=syntax != IMPLICIT_LITTLE, big=syntax == EXPLICIT_BIG)
+def _read_data_set(buffer: bytes | bytearray, walker: Walker, encoding: Encoding, complete: bool) -> Values:
+    start = walker.position
     if not encoding.explicit and bytes(buffer[start + 4 : start + 6]).isalpha() and len(buffer) > start + 6:
         # A first value of 16 KiB or more could look so; PS3.10 readers that guess would take it for a VR.
         raise StructureError("an implicit data set must not look explicit")
-    walker = Walker(buffer, start, encoding)
     values: Values = {}
     while not (complete and walker.position == len(buffer)):
         element = walker.next()

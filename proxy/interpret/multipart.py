@@ -18,8 +18,8 @@ from enum import Enum, auto
 from typing import Final
 
 from proxy.errors import BodyError, BodyTooLargeError
-from proxy.interpret.dicom_header import MIN_HEADER_BYTES, PartUnreadableError, read_part_header
-from proxy.interpret.elements import IncompleteError
+from proxy.interpret.dicom_header import MIN_HEADER_BYTES, PartUnreadableError, Read, read_part_header
+from proxy.interpret.elements import IncompleteError, StructureError, Tail
 from proxy.interpret.part_head import PartHead, read_part_head
 from proxy.model import PartHeader
 
@@ -73,6 +73,7 @@ class MultipartReader:
         self._head = PartHead(transfer_syntax=None, length=None)
         self._header: bytearray | None = None
         """The part's first bytes, until its DICOM header was read."""
+        self._tail: Tail | None = None
         self._try_at = 0
         self._seen = 0
         """Bytes of the current part."""
@@ -178,15 +179,28 @@ class MultipartReader:
         if announced is not None and (self._seen > announced or (ends and self._seen != announced)):
             raise BodyError("a part has the length that its head announces")
         if self._header is None:
+            self._walk(data, ends)
             events.append(PartEvent(None, data, ends))
             return
         self._header += data
-        header = self._read_header(self._header, ends)
-        if header is not None:
-            events.append(PartEvent(header, bytes(self._header), ends))
-            self._header = None
+        read = self._read_header(self._header, ends)
+        if read is not None:
+            whole, self._header, self._tail = bytes(self._header), None, read.tail
+            self._walk(whole[read.position :], ends)
+            events.append(PartEvent(read.header, whole, ends))
 
-    def _read_header(self, buffer: bytearray, ends: bool) -> PartHeader | None:
+    def _walk(self, data: bytes, ends: bool) -> None:
+        """The rest of the data set is checked before it is passed on."""
+        if self._tail is None:
+            raise BodyError("a part has a header")
+        try:
+            self._tail.feed(data)
+            if ends:
+                self._tail.end()
+        except StructureError as error:
+            raise PartUnreadableError(str(error)) from None
+
+    def _read_header(self, buffer: bytearray, ends: bool) -> Read | None:
         """The part's header, or ``None`` where it needs more bytes. Tried again at twice the size only, so that slow
         slices cost no more than fast ones."""
         if len(buffer) < self._try_at and not ends:

@@ -19,7 +19,7 @@ from .building import BIG_ENDIAN, CT_IMAGE, EXPLICIT, IMPLICIT, INSTANCE, SERIES
 
 
 def header(data: bytes) -> PartHeader:
-    return read_part_header(data, complete=True, declared_syntax=None)
+    return read_part_header(data, complete=True, declared_syntax=None).header
 
 
 def unreadable(data: bytes) -> None:
@@ -94,7 +94,7 @@ def test_every_cut_of_a_header_is_incomplete_or_unreadable_and_never_another_hea
     series_end = whole.index(b"\x20\x00\x0e\x00UI") + 8 + len(SERIES) + 1
     for size in range(len(whole)):
         try:
-            found = read_part_header(whole[:size], complete=False, declared_syntax=None)
+            found = read_part_header(whole[:size], complete=False, declared_syntax=None).header
         except IncompleteError:
             incomplete += 1
             if size != series_end:

@@ -199,8 +199,9 @@ def test_a_refusal_keeps_what_was_accepted_before_it():
 
 def test_a_large_part_is_passed_on_and_not_kept():
     reader = MultipartReader(BOUNDARY)
-    reader.feed(body(FIRST)[: -len(MARK) - 4])
     slice_ = bytes(256 * 1024)
+    pixels = b"\xe0\x7f\x10\x00OW\x00\x00" + (400 * len(slice_)).to_bytes(4, "little")
+    reader.feed(body(dicom(PixelData=None) + pixels)[: -len(MARK) - 4])
     tracemalloc.start()
     passed = 0
     for _ in range(400):

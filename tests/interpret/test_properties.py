@@ -61,7 +61,7 @@ headers = st.lists(
 methods = st.one_of(st.sampled_from(["GET", "POST", "HEAD", "DELETE"]), st.text(max_size=8))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(method=methods, target=targets, raw=headers)
 @example(method="GET", target="/dicom-web/studies?PatientName=%F4%8F%BF%BF", raw=())
 @example(
@@ -77,7 +77,7 @@ def test_any_head_is_refused_or_survives_being_written_and_read_again(method, ta
     assert headers_of(again) == headers_of(first)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     pairs=st.dictionaries(keys, values, min_size=1, max_size=4),
     path=st.sampled_from(["studies", "series", "instances"]),
@@ -142,7 +142,7 @@ def outcome(data: bytes, size: int) -> object:
     return parts(events)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
     file=st.sampled_from(FILES), where=st.integers(128, 700), replaced=st.binary(max_size=8), dropped=st.integers(0, 8)
 )
