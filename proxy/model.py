@@ -31,7 +31,7 @@ JsonObject = dict[str, JsonValue]
 def wire_time(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds, for example ``2026-11-22T19:40:00.123Z``: what policy and records see."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class Reason(StrEnum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import EmailMessage
 from typing import Final
 
 import aiohttp
@@ -18,6 +18,9 @@ from proxy.model import Action, DicomRequest, Representation
 
 CHUNK_BYTES: Final = 2**18
 _OURS: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
+# A parameter of RFC 9110 5.6.6, and a boundary that needs no quotes (RFC 2046 5.1.1, less the characters that would).
+_PARAMETER: Final = re.compile(r';\s*([\w-]+)=(?:"([^"\\]*)"|([^\s;"]+))', re.ASCII)
+_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'+_.-]{1,70}", re.ASCII)
 _JSON_TYPES: Final = frozenset({"application/dicom+json", "application/json"})
 _SEARCH_STATUS: Final = frozenset({200, 204})
 """A search that finds nothing is not a 404: that would be an archive whose DICOMweb lives elsewhere."""
@@ -160,19 +163,14 @@ def _checked_type(response: aiohttp.ClientResponse, wanted: Representation) -> s
     """
     if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
         raise ArchiveError("the archive encoded an answer although identity was asked for")
-    header = EmailMessage()
-    header["Content-Type"] = response.headers.get(hdrs.CONTENT_TYPE, "")
-    kind = header.get_content_type()
+    header = response.headers.get(hdrs.CONTENT_TYPE, "")
+    kind, _, rest = header.partition(";")
+    kind = kind.strip().lower()
     if wanted is Representation.JSON and kind in _JSON_TYPES:
         return Representation.JSON.value
-    parameters = header["Content-Type"].params
-    boundary = parameters.get("boundary", "")
-    if (
-        wanted is Representation.DICOM
-        and kind == "multipart/related"
-        and parameters.get("type", "").lower() == "application/dicom"
-        and 0 < len(boundary) <= 70
-        and all(c.isascii() and (c.isalnum() or c in "'+_-.") for c in boundary)
-    ):
-        return f'multipart/related; type="application/dicom"; boundary={boundary}'
+    if wanted is Representation.DICOM and kind == "multipart/related":
+        parameters = {name.lower(): quoted or token for name, quoted, token in _PARAMETER.findall(";" + rest)}
+        boundary = parameters.get("boundary", "")
+        if parameters.get("type", "").lower() == "application/dicom" and _BOUNDARY.fullmatch(boundary):
+            return f'multipart/related; type="application/dicom"; boundary={boundary}'
     raise ArchiveError(f"the archive answered {kind} where {wanted.name} was asked for")
