@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -123,19 +124,27 @@ def end_leftovers(path: Path) -> int:
         noted = json.loads(path.read_text())
     except (OSError, ValueError):
         return 0
-    ended = 0
-    for pid, created in noted:
-        try:
-            process = psutil.Process(pid)
-            if abs(process.create_time() - created) > 0.01:
-                continue  # the number belongs to somebody else by now
+    ours = [process for pid, created in noted if (process := _running(pid, created)) is not None]
+    for process in reversed(ours):
+        with suppress(psutil.NoSuchProcess):
             process.terminate()
-            try:
-                process.wait(STOP_S)
-            except psutil.TimeoutExpired:
-                process.kill()
-            ended += 1
-        except psutil.NoSuchProcess:
-            continue
+    deadline = time.monotonic() + STOP_S
+    for process in ours:
+        while _running(process.pid, process.create_time()) is not None:
+            if time.monotonic() > deadline:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(POLL_S)
     path.unlink(missing_ok=True)
-    return ended
+    return len(ours)
+
+
+def _running(pid: int, created: float) -> psutil.Process | None:
+    """The process if it is the one noted; a number may belong to somebody else by now, or to a corpse."""
+    try:
+        process = psutil.Process(pid)
+        if abs(process.create_time() - created) > 0.01 or process.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except psutil.NoSuchProcess:
+        return None
+    return process
