@@ -14,7 +14,7 @@ from web3.exceptions import TransactionNotFound
 from web3.types import BlockIdentifier, TxParams
 
 from proxy.anchor.chain_client import ChainClient, TransactionRefusedError
-from proxy.anchor.chain_values import Fees, SignedTransaction
+from proxy.anchor.chain_values import LEAF_BYTES, Fees, SignedTransaction
 from proxy.anchor.contract import artifact
 from proxy.errors import ChainError, ConfigurationError
 
@@ -24,7 +24,12 @@ GAS_BASE: Final = 100_000
 GAS_ADMINISTRATIVE: Final = 400_000
 GAS_DEPLOYMENT: Final = 2_500_000
 
+_ANCHOR: Final = bytes(Web3.keccak(text="anchor(bytes32,uint256,bytes32,bytes32[])"))[:4]
 _KNOWN: Final = ("already known", "already imported", "known transaction")
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
 
 
 def load_account(path: Path) -> LocalAccount:
@@ -79,8 +84,12 @@ class ChainSender:
     def sign_anchor(
         self, origin: bytes, first: int, previous_head: bytes, leaves: list[bytes], *, nonce: int, fees: Fees
     ) -> SignedTransaction:
-        gas = GAS_BASE + GAS_A_LEAF * len(leaves)
-        return self.sign("anchor", origin, first, previous_head, leaves, nonce=nonce, fees=fees, gas=gas)
+        """``anchor``, encoded by hand (a test holds it equal): web3's encoder takes 75 ms for a full batch."""
+        words = [origin, _word(first), previous_head, _word(4 * LEAF_BYTES), _word(len(leaves)), *leaves]
+        if any(len(word) != LEAF_BYTES for word in words):
+            raise ValueError("origin, head and leaves have 32 bytes each")
+        fields: TxParams = {"to": self._client.contract, "data": _ANCHOR + b"".join(words)}
+        return self._sign(fields, nonce=nonce, fees=fees, gas=GAS_BASE + GAS_A_LEAF * len(leaves))
 
     def _sign(self, fields: TxParams, *, nonce: int, fees: Fees, gas: int) -> SignedTransaction:
         transaction: TxParams = {

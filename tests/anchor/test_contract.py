@@ -13,7 +13,8 @@ from web3 import Web3
 
 from proxy import commitment
 from proxy.anchor.chain_client import reviewed_code_hash
-from proxy.anchor.chain_sender import ChainSender
+from proxy.anchor.chain_sender import GAS_A_LEAF, GAS_BASE, ChainSender
+from proxy.anchor.chain_values import Fees
 from proxy.anchor.contract import artifact, build
 from proxy.errors import ChainError
 from tests.anchor.conftest import CHAIN_ID, Ledger
@@ -168,3 +169,13 @@ def test_a_full_batch_costs_about_1300_gas_a_leaf(ledger: Ledger, origin: bytes)
     ledger.writer.send(transaction)
     receipt = ledger.writer.receipt(transaction, wait_s=20)
     assert receipt["gasUsed"] / 1024 < 1400
+
+
+def test_batch_encoded_by_hand_is_the_general_encoding(ledger: Ledger) -> None:
+    origin, head, leaves = b"\1" * 32, b"\2" * 32, [bytes([number]) * 32 for number in range(5)]
+    fees = Fees(max_fee=9, priority=3)
+    by_hand = ledger.writer.sign_anchor(origin, 7, head, leaves, nonce=4, fees=fees)
+    gas = GAS_BASE + GAS_A_LEAF * len(leaves)
+    assert by_hand == ledger.writer.sign("anchor", origin, 7, head, leaves, nonce=4, fees=fees, gas=gas)
+    with pytest.raises(ValueError, match="32 bytes"):
+        ledger.writer.sign_anchor(origin, 7, head, [b"short"], nonce=4, fees=fees)
