@@ -1,0 +1,1 @@
+"""Stand-ins and observers that tests put between real parts."""
