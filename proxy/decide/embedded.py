@@ -21,7 +21,10 @@ VISIBLE = "data.dicomweb.authz.visible"
 
 
 class EmbeddedEngine:
-    """One set of policies, compiled. Its digest goes into every verdict it gives."""
+    """One set of policies, compiled. Its digest goes into every verdict it gives.
+
+    Use it on the thread that made it: the library panics on any other.
+    """
 
     generation = 0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,7 +50,9 @@ class ReloadingEngine:
         self._deadline_s = deadline_s
         self._clock = clock
         try:
-            self._engine = self._tried(read_policies(folder))
+            policies = read_policies(folder)
+            try_in_child(policies, deadline_s)
+            self._engine = EmbeddedEngine(policies)
         except (PolicyInvalidError, PolicyUnavailableError) as error:
             raise ConfigurationError(f"policies in {folder}: {error.detail}") from error
         self._generation = 1
@@ -95,13 +98,11 @@ class ReloadingEngine:
 
     async def look(self) -> None:
         """Look once: steps 1 to 4."""
-        try:
-            policies = await asyncio.to_thread(read_policies, self._folder)
-        except PolicyInvalidError as error:
-            if self._settled(error.detail):
-                self._refuse(error.detail, error.detail)
-            return
-        if policies.digest == self._engine.digest:
+        policies = await asyncio.to_thread(_read, self._folder)
+        if isinstance(policies, str):
+            if self._settled(policies):
+                self._refuse(policies, policies)
+        elif policies.digest == self._engine.digest:
             self._pending = self._refused = ""
             self._last_error = None
         elif self._settled(policies.digest):
@@ -114,27 +115,52 @@ class ReloadingEngine:
         return settled
 
     async def _replace(self, policies: PolicySet) -> None:
+        fault = await asyncio.to_thread(_fault, policies, self._deadline_s)
+        if fault is not None:
+            self._refuse(policies.digest if fault.final else "", fault.detail)
+            return
         try:
-            engine = await asyncio.to_thread(self._tried, policies)
+            self._engine = EmbeddedEngine(policies)  # here: an engine belongs to the thread that made it
         except PolicyInvalidError as error:
             self._refuse(policies.digest, error.detail)
-        except PolicyUnavailableError as error:
-            self._refuse("", error.detail)  # not the policies' fault: try again
-        else:
-            self._engine = engine
-            self._generation += 1
-            self._loaded_at = self._clock()
-            self._last_error = None
-            self._refused = ""
-            self._observer.count("policy_reload", {"result": "loaded"})
-            _log.info("policies %s are in force", engine.digest)
-
-    def _tried(self, policies: PolicySet) -> EmbeddedEngine:
-        try_in_child(policies, self._deadline_s)
-        return EmbeddedEngine(policies)
+            return
+        self._generation += 1
+        self._loaded_at = self._clock()
+        self._last_error = None
+        self._refused = ""
+        self._observer.count("policy_reload", {"result": "loaded"})
+        _log.info("policies %s are in force", self._engine.digest)
 
     def _refuse(self, seen: str, detail: str) -> None:
         self._refused = seen
         self._last_error = detail
         self._observer.count("policy_reload", {"result": "rejected"})
         _log.error("policies in %s refused, %s stay in force: %s", self._folder, self._engine.digest, detail)
+
+
+# What follows runs on another thread. It gives faults back as values: an exception would carry frames of the loop, and
+# with them an engine, to a thread on which that may not be dropped.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    detail: str
+    final: bool
+    """Whether the policies are at fault, so that trying them again is of no use."""
+
+
+def _read(folder: Path) -> PolicySet | str:
+    try:
+        return read_policies(folder)
+    except PolicyInvalidError as error:
+        return error.detail
+
+
+def _fault(policies: PolicySet, deadline_s: float) -> _Fault | None:
+    try:
+        try_in_child(policies, deadline_s)
+    except PolicyInvalidError as error:
+        return _Fault(detail=error.detail, final=True)
+    except PolicyUnavailableError as error:
+        return _Fault(detail=error.detail, final=False)
+    return None

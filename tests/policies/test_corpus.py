@@ -105,7 +105,7 @@ def request(dice: random.Random) -> DicomRequest:
 def corpus() -> list[tuple[JsonObject, dict[str, Any]]]:
     dice = random.Random(20261122)
     cases = []
-    for number in range(1200):
+    for number in range(800):
         name = dice.choice([*REACH, *REACH, "nobody"])
         facts = {
             "name": name,
@@ -169,7 +169,7 @@ def test_verdicts_are_what_an_independent_computation_says(engine: EmbeddedEngin
         assert verdict.allow == expected(facts), (verdict, policy_input)
         assert verdict.allow == (not verdict.reasons)
         allowed += verdict.allow
-    assert allowed > 150
+    assert allowed > 100
 
 
 def test_a_row_is_visible_if_and_only_if_its_metadata_would_be_allowed(engine: EmbeddedEngine) -> None:
