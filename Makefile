@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 OPA := .tools/bin/opa
+RULES := policies/dicomweb policies/lib policies/data
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +33,9 @@ check: setup tools ## ruff, mypy, import rules, Rego checks
 policy-test: ## Rego: check, format, tests (where OPA is there)
 	@if [ -x $(OPA) ]; then \
 	  set -ex; \
-	  $(OPA) check --strict policies; \
+	  $(OPA) check --strict --capabilities policies/capabilities.json $(RULES); \
 	  $(OPA) fmt --list --fail policies; \
-	  $(OPA) test policies; \
+	  $(OPA) test $(RULES); \
 	elif [ "$$CI" = true ] && command -v go >/dev/null; then \
 	  echo 'The policies were not checked: OPA could have been built and is not there.' >&2; exit 1; \
 	else \
