@@ -76,7 +76,7 @@ class AnchorWorker:
         failures = 0
         while not stop.is_set():
             status = self.cycle()
-            failures = 0 if status.state in (AnchorState.OK, AnchorState.DIVERGED) else failures + 1
+            failures = 0 if status.state in (AnchorState.OK, AnchorState.DIVERGED) else min(failures + 1, 10)
             backoff = min(MAX_BACKOFF_S, POLL_S * 2**failures) * random.uniform(0.8, 1)  # noqa: S311 - jitter
             stop.wait(backoff if failures else POLL_S)
 
@@ -97,7 +97,11 @@ class AnchorWorker:
         if (self._status.state, self._status.detail) != (before.state, before.detail):
             level = logging.INFO if self._status.state is AnchorState.OK else logging.WARNING
             logger.log(level, "anchor state", extra={"state": self._status.state.value, "detail": self._status.detail})
-        self._report(self._status)
+        try:
+            self._report(self._status)
+        except OSError as error:
+            # Anchoring matters more than telling; whoever reads the file sees that it grows old.
+            logger.error("status cannot be written", extra={"detail": error.strerror})
         return self._status
 
     def _become(self, state: AnchorState, detail: str = "") -> None:
@@ -108,7 +112,9 @@ class AnchorWorker:
         if reader.origin != self._status.origin:
             self._status = replace(self._status, origin=reader.origin, included=0, final=0, oldest_unanchored_s=None)
         local = reader.count()
-        self._status = replace(self._status, local=local)
+        # With what the contract held last: the age has to grow while no node answers.
+        age = _age(reader, self._status.included, self._status.updated_at)
+        self._status = replace(self._status, local=local, oldest_unanchored_s=age)
         if (reader.chain_id, reader.contract) != (self._client.chain_id, self._client.contract_bytes):
             self._become(AnchorState.MISCONFIGURED, "the spool was made for another chain or contract")
             return

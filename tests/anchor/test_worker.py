@@ -155,6 +155,37 @@ def test_second_node_is_asked_when_the_first_is_down(ledger: Ledger, spool: Spoo
     anchor_all(worker)
 
 
+def test_backlog_grows_older_while_no_node_answers(ledger: Ledger, spool: SpoolFile) -> None:
+    spool.fill(1)
+    status = ledger.worker(spool.folder, ledger.connect("http://127.0.0.1:9")).cycle()
+    assert (status.state, status.local, status.included) == (AnchorState.CHAIN_UNAVAILABLE, 2, 0)
+    assert status.oldest_unanchored_s is not None
+
+
+def test_worker_outlives_a_long_outage_and_a_full_disk(
+    ledger: Ledger, spool: SpoolFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, stop, waits = ledger.worker(spool.folder, ledger.connect("http://127.0.0.1:9")), threading.Event(), []
+
+    def full(status: AnchorStatus) -> None:
+        raise OSError(28, "No space left on device")
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) > 1200:
+            stop.set()
+        return stop.is_set()
+
+    monkeypatch.setattr(worker, "_report", full)
+    assert worker.cycle().state is AnchorState.CHAIN_UNAVAILABLE
+    down = worker._status
+    monkeypatch.setattr(worker, "cycle", lambda: down)
+    monkeypatch.setattr(stop, "wait", wait)
+    worker.run(stop)
+    assert waits[0] < 0.5
+    assert 7 < waits[-1] <= 10
+
+
 def test_node_on_another_chain_is_not_used(ledger: Ledger, spool: SpoolFile) -> None:
     other = ChainClient(rpc_urls=[ledger.anvil.url], chain_id=1, contract=ledger.client.contract)
     ledger.clients.append(other)
