@@ -94,8 +94,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits only through fsync, each statement its own transaction."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=1024)
+    """A connection to a file that exists, which commits only through fsync, each statement its own transaction."""
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=1024,
+    )
     # Large pages: a record is about 2 KiB, and four-KiB pages cost twice the system time a record.
     connection.execute("PRAGMA page_size = 16384")
     connection.execute("PRAGMA journal_mode = WAL")

@@ -19,7 +19,7 @@ class OriginReader:
         path = origin_file.database(folder, origin)
         try:
             self._connection = sqlite3.connect(
-                f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+                f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
             self._meta = origin_file.read_meta(self._connection)
         except sqlite3.Error as error:

@@ -12,7 +12,7 @@ that fails leaves no gap.
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import contextlib
 import logging
 import os
 import queue
@@ -21,12 +21,12 @@ import threading
 from collections import deque
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from proxy import commitment
-from proxy.errors import ConfigurationError, SpoolError
+from proxy.errors import IntegrityError, SpoolError
 from proxy.model import Durable, JsonObject, Kind, wire_time
-from proxy.record import origin_file
+from proxy.record import opening, origin_file
 from proxy.record.reader import OriginReader
 from proxy.record.receipts import Receipts
 
@@ -67,33 +67,23 @@ class Spool:
         self.batches = 0
         self.healthy = True
         """Whether the last batch became durable."""
-        self._lock = _lock(folder)
-        try:
-            origin = origin_file.current(folder)
-            if origin is None:
-                origin = origin_file.create(folder, chain_id=chain_id, contract=contract).origin
-                origin_file.point_to(folder, origin)
-            self._open(origin)
-        except (sqlite3.Error, OSError) as error:
-            raise SpoolError(f"the spool in {folder} cannot be opened: {error}") from error
-        if (self._meta.chain_id, self._meta.contract) != (chain_id, contract):
-            raise ConfigurationError(
-                "ledger.contract: this spool was made for another contract or chain; use another record.directory"
-            )
+        self._receipts: dict[bytes, Receipts] = {}
+        """By origin: a decision of a predecessor may be answered after its successor took over."""
+        with contextlib.ExitStack() as undo:
+            self._lock = opening.lock(folder)
+            undo.callback(self._lock.close)
+            self._use(opening.open_or_create(folder, chain_id, contract))
+            undo.pop_all()
+        self._switching = False
         self._work: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="spool", daemon=True)
         self._thread.start()
 
-    def _open(self, origin: bytes) -> None:
-        self._connection = origin_file.connect(origin_file.database(self._folder, origin))
-        self._meta = origin_file.read_meta(self._connection)
-        self._count, self._head = origin_file.tail(self._connection, self._meta)
-        self._receipts = Receipts(
-            origin_file.load_key(self._folder, origin),
-            chain_id=self._meta.chain_id,
-            contract=self._meta.contract,
-            origin=origin,
-        )
+    def _use(self, opened: opening.Opened) -> None:
+        self._connection = opened.connection
+        self._meta = opened.meta
+        self._count, self._head = opened.count, opened.head
+        self._receipts[opened.meta.origin] = opened.receipts
 
     @property
     def origin(self) -> bytes:
@@ -121,7 +111,7 @@ class Spool:
             logger.error("a record that nobody waits for is lost", extra={"record_kind": kind.value})
 
     def receipt(self, decision: str, durable: Durable, now: datetime) -> str:
-        return self._receipts.sign(decision, durable, now)
+        return self._receipts[durable.origin].sign(decision, durable, now)
 
     async def drain(self) -> None:
         """Wait until nothing is pending."""
@@ -144,16 +134,18 @@ class Spool:
         Records from there on are carried into the successor with their leaves unchanged, so that receipts
         already given still find them. Returns the successor.
         """
-        while self._busy:
-            self._idle.clear()
-            await self._idle.wait()
-        self._busy = True
+        self._switching = True  # no batch begins; what comes meanwhile waits
         try:
+            while self._busy:
+                self._idle.clear()
+                await self._idle.wait()
             await asyncio.to_thread(self._switch, agreed)
         except (sqlite3.Error, OSError) as error:
             raise SpoolError(f"no successor could be made: {error}") from error
         finally:
-            self._busy = False
+            self._switching = False
+            self._idle.set()
+            self._begin()
         self.record_later(
             Kind.EVENT,
             {
@@ -180,9 +172,14 @@ class Spool:
             agreed=agreed,
             carried=carried,
         )
-        origin_file.point_to(self._folder, successor.origin)
+        opened = opening.open_origin(self._folder, successor.origin)
+        try:
+            origin_file.point_to(self._folder, successor.origin)
+        except OSError:
+            opened.connection.close()
+            raise
         self._connection.close()
-        self._open(successor.origin)
+        self._use(opened)
 
     def _append(self, kind: Kind, body: JsonObject, future: asyncio.Future[Durable] | None) -> None:
         if self._closing or len(self._pending) >= self._limit:
@@ -203,7 +200,7 @@ class Spool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._busy and self._pending:
+        if not self._busy and not self._switching and self._pending:
             self._busy = True
             self._loop.call_soon(self._form_batch)
 
@@ -236,12 +233,11 @@ class Spool:
             self._loop.call_soon_threadsafe(self._settle, rows, futures, failure)
 
     def _reopen(self) -> None:
-        # After a failed commit only the file knows what it holds.
+        # After a failed commit only the file knows what it holds. A connection that stays closed fails every batch.
+        self._connection.close()
         try:
-            self._connection.close()
-            self._connection = origin_file.connect(origin_file.database(self._folder, self._meta.origin))
-            self._count, self._head = origin_file.tail(self._connection, self._meta)
-        except (sqlite3.Error, OSError) as error:
+            self._use(opening.open_origin(self._folder, self._meta.origin))
+        except (sqlite3.Error, OSError, SpoolError, IntegrityError) as error:
             logger.error("spool cannot be reopened", extra={"detail": str(error)})
 
     def _settle(self, rows: list[_Row], futures: list[asyncio.Future[Durable] | None], failure: str | None) -> None:
@@ -264,22 +260,8 @@ class Spool:
                 future.set_result(Durable(origin=self._meta.origin, index=row[0], leaf=row[5], head=row[6]))
             else:
                 future.set_exception(SpoolError(failure))
-        if self._pending:
+        if self._pending and not self._switching:
             self._form_batch()
         else:
             self._busy = False
             self._idle.set()
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = (folder / "lock").open("wb")
-    except OSError as error:
-        raise SpoolError(f"the spool folder cannot be used: {error}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        handle.close()
-        raise ConfigurationError("record.directory: another process holds this spool") from error
-    return handle

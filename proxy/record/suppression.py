@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
-from proxy.model import JsonObject, Kind, wire_time
+from proxy.errors import SpoolError
+from proxy.model import Durable, JsonObject, Kind, wire_time
 from proxy.ports import Recorder
 
 
@@ -39,7 +41,21 @@ class Suppression:
                 "from": wire_time(since),
                 "to": wire_time(now),
             }
-            self._recorder.record_later(Kind.SUPPRESSED, body)
+            try:
+                recording = asyncio.ensure_future(self._recorder.record(Kind.SUPPRESSED, body))
+            except SpoolError:
+                self._give_back(reason, count, since)
+            else:
+                recording.add_done_callback(partial(self._settled, reason, count, since))
+
+    def _settled(self, reason: str, count: int, since: datetime, recording: asyncio.Future[Durable]) -> None:
+        if recording.cancelled() or recording.exception() is not None:
+            self._give_back(reason, count, since)
+
+    def _give_back(self, reason: str, count: int, since: datetime) -> None:
+        """An outage is when most is suppressed: what could not be told now is told with a later window."""
+        more, _ = self._open.get(reason, (0, since))
+        self._open[reason] = (count + more, since)
 
     async def run(self) -> None:
         """Flush each window until cancelled."""
