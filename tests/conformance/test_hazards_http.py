@@ -51,7 +51,6 @@ MALFORMED = {
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/0.9": b"GET /dicom-web/studies\r\n\r\n",
     "HTTP/1.2": b"GET /dicom-web/studies HTTP/1.2\r\n" + HOST + b"\r\n",
-    "two spaces in the request line": b"GET  /dicom-web/studies HTTP/1.1\r\n" + HOST + b"\r\n",
     "space in the target": b"GET /dicom-web/studies x HTTP/1.1\r\n" + HOST + b"\r\n",
     "TLS in TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 32 + b"\r\n\r\n",
     "junk": b"\x00\x01\x02\x03junk\r\n\r\n",

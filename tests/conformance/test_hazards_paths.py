@@ -24,7 +24,6 @@ INVALID_PATHS = (
     "/dicom-web/./studies",
     "/dicom-web/studies/.",
     r"/dicom-web/studies\..\..\patients",
-    r"\dicom-web\studies",
     "/dicom-web/studies%5c..%5c..%5cpatients",
     "//dicom-web/studies",
     "/dicom-web//studies",
@@ -51,9 +50,9 @@ INVALID_PATHS = (
     "https://127.0.0.1/dicom-web/studies",
     "http://127.0.0.1:8042/dicom-web/studies",
     "http://127.0.0.1:8042/patients",
-    "dicom-web/studies",
-    "*",
 )
+
+NO_TARGETS = (r"\dicom-web\studies", "dicom-web/studies", "*", "?limit=1", "#", "%2fdicom-web/studies")
 
 INVALID_UIDS = (
     f"{STUDY}.",
@@ -74,6 +73,11 @@ INVALID_UIDS = (
 @pytest.mark.parametrize("path", INVALID_PATHS)
 def test_path_that_is_not_plain_is_refused(judge: Judge, path: str) -> None:
     judge.refused(request("GET", path), 400, "invalid-path")
+
+
+@pytest.mark.parametrize("target", NO_TARGETS)
+def test_target_that_is_no_path_is_refused(judge: Judge, target: str) -> None:
+    judge.refused(request("GET", target), 400, "malformed-request")
 
 
 @pytest.mark.parametrize("uid", INVALID_UIDS)
