@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.arrive.admission import Admission
 from proxy.arrive.exchange import AiohttpExchange, GoneResponse
@@ -16,6 +16,9 @@ from proxy.model import Arrival, Peer, Reason
 from proxy.ports import Clock, Exchange, Suppressor
 
 logger = logging.getLogger(__name__)
+
+_VERSIONS: Final = (HttpVersion10, HttpVersion11)
+"""The parser also takes HTTP/0.9, a request line alone, which no client of today sends and no answer of ours fits."""
 
 Walk = Callable[[Arrival, Exchange], Awaitable[None]]
 
@@ -53,6 +56,8 @@ class Handler:
     async def handle(self, request: web.BaseRequest, peer: Peer, parser_error: str | None = None) -> web.StreamResponse:
         self.requests += 1
         now = self._clock()
+        if parser_error is None and request.version not in _VERSIONS:
+            parser_error = "HttpVersion"
         exchange = AiohttpExchange(
             request, idle_s=self._idle_s, body_bytes=self._body_bytes, close=parser_error is not None
         )
