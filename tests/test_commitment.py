@@ -37,13 +37,37 @@ def test_canonical_does_not_depend_on_the_order_of_keys(record: dict[str, Any], 
 
 @pytest.mark.parametrize(
     "value",
-    [1.0, 0.5, float("nan"), float("inf"), MAX_INTEGER + 1, -MAX_INTEGER - 1, 2**64, 2**200],
+    [1.0, -0.0, 0.5, 1e300, -2.5e-9, MAX_INTEGER + 1, -MAX_INTEGER - 1, 2**64, 2**200],
     ids=str,
 )
 @pytest.mark.parametrize("place", [lambda v: {"a": v}, lambda v: {"a": [{"b": v}]}], ids=["top", "nested"])
 def test_number_without_one_canonical_form_is_refused(value: Any, place: Any) -> None:
     with pytest.raises(ValueError):
         canonical(place(value))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")], ids=str)
+def test_float_that_json_cannot_say_is_never_written(value: float) -> None:
+    """Its place holds ``null``, which is canonical; the types of records have no float at all."""
+    assert canonical({"a": value}) == b'{"a":null}'
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.lists(scalars, max_size=3), ascii_keys)
+def test_no_finite_float_passes_wherever_it_stands(value: float, beside: list[Any], key: str) -> None:
+    for record in (
+        {key: value},
+        {"a": [*beside, value]},
+        {"a": [value, *beside]},
+        {"b": {"text": '":1.5', key: [value]}},
+    ):
+        with pytest.raises(ValueError):
+            canonical(record)
+
+
+@given(st.text(max_size=8).filter(lambda key: not key.isascii()), scalars)
+def test_no_key_passes_that_is_not_ascii(key: str, value: Any) -> None:
+    with pytest.raises(ValueError):
+        canonical({"a": [{key: value}]})
 
 
 @pytest.mark.parametrize("key", ["é", "a\u0301", "\U0001f600", "\ud800"], ids=ascii)
