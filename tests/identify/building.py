@@ -1,0 +1,172 @@
+"""An authority with its files, leaves that no authority should issue, and certificates written byte by byte.
+
+What no library builds (X.509 v1, an extension twice, a signature of nobody) is made from the DER of a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from deploy.dev.pki import Issued, issue_certificate, make_authority, make_crl
+from proxy.identify import AuthorityFiles, Certificates
+from proxy.model import Peer, Principal
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+ACTIONS = ("search", "retrieve")
+
+
+class Site:
+    """One authority's files in a folder."""
+
+    def __init__(self, folder: Path, name: str = "site", *, authority: Issued | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = authority or make_authority(name, NOW)
+        self.files = AuthorityFiles(
+            name=name, certificate=folder / f"{name}.crt", crls=(folder / f"{name}.crl",), actions=ACTIONS
+        )
+        self.write(self.authority.certificate_pem())
+        self.revoke(last_update=NOW - HOUR)
+
+    def write(self, pem: bytes) -> None:
+        self.files.certificate.write_bytes(pem)
+
+    def revoke(self, *leaves: Issued, last_update: datetime = NOW, **settings: Any) -> None:
+        serials = [leaf.certificate.serial_number for leaf in leaves]
+        signer = settings.pop("signer", self.authority)
+        self.write_crl(make_crl(signer, serials, last_update=last_update, **settings))
+
+    def write_crl(self, content: bytes) -> None:
+        # As a file that is replaced, so that its stamp changes whatever the clock's grain.
+        draft = self.files.crls[0].with_suffix(".draft")
+        draft.write_bytes(content)
+        draft.replace(self.files.crls[0])
+
+    def issue(self, name: str = "radiologist", **settings: Any) -> Issued:
+        return issue_certificate(self.authority, name, **{"not_before": NOW - HOUR, **settings})
+
+    def certificates(self, *others: Site, device_san: str = "uri") -> Certificates:
+        return Certificates([self.files, *(other.files for other in others)], device_san)
+
+
+def der(leaf: Issued | x509.Certificate) -> bytes:
+    certificate = leaf.certificate if isinstance(leaf, Issued) else leaf
+    return certificate.public_bytes(Encoding.DER)
+
+
+def peer(leaf: Issued | x509.Certificate | bytes) -> Peer:
+    return Peer(certificate=leaf if isinstance(leaf, bytes) else der(leaf), address="192.0.2.1", connection=1)
+
+
+def judged(certificates: Certificates, leaf: Issued | x509.Certificate | bytes, now: datetime = NOW) -> Principal:
+    return certificates.identify(peer(leaf), now)
+
+
+def issue_with_key(authority: Issued, key: Any, *, algorithm: Any = None) -> x509.Certificate:
+    """A good leaf but for its key, or the hash it is signed with."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - HOUR)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:dicomward:device:leaf")]), critical=False
+        )
+        .sign(authority.key, algorithm or hashes.SHA256())
+    )
+
+
+# ----------------------------------------------------------------------------------------- by bytes
+
+
+def split(encoded: bytes) -> list[bytes]:
+    """The elements of a DER value, each whole."""
+    found = []
+    while encoded:
+        size, start = encoded[1], 2
+        if size & 0x80:
+            start += size & 0x7F
+            size = int.from_bytes(encoded[2:start], "big")
+        found.append(encoded[: start + size])
+        encoded = encoded[start + size :]
+    return found
+
+
+def inside(element: bytes) -> bytes:
+    start = 2 + (element[1] & 0x7F if element[1] & 0x80 else 0)
+    return element[start:]
+
+
+def wrap(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(octets)]) + octets + content
+
+
+def signed_anew(
+    fields: Sequence[bytes], algorithm: bytes, signer: Issued, digest: hashes.HashAlgorithm | None = None
+) -> bytes:
+    """A certificate or revocation list with these fields, signed as it should be."""
+    tbs = wrap(0x30, b"".join(fields))
+    signature = signer.key.sign(tbs, ec.ECDSA(digest or hashes.SHA256()))
+    return wrap(0x30, tbs + algorithm + wrap(0x03, b"\0" + signature))
+
+
+def fields_of(leaf: Issued) -> tuple[list[bytes], bytes]:
+    tbs, algorithm, _ = split(inside(der(leaf)))
+    return split(inside(tbs)), algorithm
+
+
+def version_one(leaf: Issued, signer: Issued) -> bytes:
+    """Without version and extensions: X.509 v1, which OpenSSL takes for a leaf."""
+    fields, algorithm = fields_of(leaf)
+    return signed_anew([field for field in fields if field[0] not in (0xA0, 0xA3)], algorithm, signer)
+
+
+def extensions_without_version(leaf: Issued, signer: Issued) -> bytes:
+    fields, algorithm = fields_of(leaf)
+    return signed_anew([field for field in fields if field[0] != 0xA0], algorithm, signer)
+
+
+def extension_twice(leaf: Issued, signer: Issued) -> bytes:
+    fields, algorithm = fields_of(leaf)
+    extensions = split(inside(inside(fields[-1])))
+    fields[-1] = wrap(0xA3, wrap(0x30, b"".join([*extensions, extensions[-1]])))
+    return signed_anew(fields, algorithm, signer)
+
+
+def replaced(leaf: Issued, old: bytes, new: bytes, signer: Issued) -> bytes:
+    """With some bytes changed for as many others."""
+    fields, algorithm = fields_of(leaf)
+    assert len(old) == len(new)
+    assert sum(field.count(old) for field in fields) == 1
+    return signed_anew([field.replace(old, new) for field in fields], algorithm, signer)
+
+
+def signed_with_sha1(leaf: Issued, signer: Issued) -> bytes:
+    fields, algorithm = fields_of(leaf)
+    weak = wrap(0x30, bytes.fromhex("06072a8648ce3d0401"))  # ecdsa-with-SHA1
+    return signed_anew([weak if field == algorithm else field for field in fields], weak, signer, hashes.SHA1())
+
+
+def signature_spoiled(leaf: Issued) -> bytes:
+    content = bytearray(der(leaf))
+    content[-1] ^= 1
+    return bytes(content)
