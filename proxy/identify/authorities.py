@@ -6,12 +6,16 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import crypto
 
 from proxy.errors import ConfigurationError
+
+NO_CHECK_TIME: Final = 0x200000
+"""``X509_V_FLAG_NO_CHECK_TIME`` of OpenSSL, which pyOpenSSL does not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class Authority:
     spki: bytes
     """DER SubjectPublicKeyInfo of the authority itself, the first certificate of its file."""
     store: crypto.X509Store
+    revocation_begins: datetime
+    """The latest ``thisUpdate`` of its lists."""
     revoked_as_of: datetime
     """The oldest ``thisUpdate`` of its lists."""
     revocation_expires: datetime
@@ -52,8 +58,9 @@ def load(files: AuthorityFiles) -> Authority:
         store.add_cert(crypto.X509.from_cryptography(certificate))
     for revocation_list in lists:
         store.add_crl(revocation_list)
-    # Without these flags OpenSSL ignores lists that were added.
-    store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
+    # Without the first two OpenSSL ignores lists that were added. Times are judged by the caller: a store takes its
+    # time once and keeps it, whatever is set later.
+    store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL | NO_CHECK_TIME)
     ends: list[datetime] = []
     for revocation_list in lists:
         end = revocation_list.next_update_utc
@@ -65,6 +72,7 @@ def load(files: AuthorityFiles) -> Authority:
         actions=files.actions,
         spki=chain[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         store=store,
+        revocation_begins=max(revocation_list.last_update_utc for revocation_list in lists),
         revoked_as_of=min(revocation_list.last_update_utc for revocation_list in lists),
         revocation_expires=min(ends),
     )

@@ -19,6 +19,7 @@ from typing import Final
 
 from cachetools import LRUCache
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import crypto
 
@@ -31,10 +32,16 @@ logger = logging.getLogger(__name__)
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _REVOKED: Final = 23
-_NOT_YET_VALID: Final = 9
-_EXPIRED: Final = 10
-_REVOCATION_ERRORS: Final = frozenset({3, 11, 12, 33, 35, 44})
-_NO_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
+_REVOCATION_ERRORS: Final = frozenset({3, 5, 8, 15, 16, 33, 35, 44})
+_NO_ISSUER: Final = frozenset({2, 7, 18, 19, 20, 21})
+"""No issuer, or one of the same name whose key did not sign."""
+_UNREADABLE: Final = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 REMEMBERED: Final = 10_000
 _UNKNOWN: Final = Revocation(status="unknown", as_of=None, expires_at=None)
@@ -103,22 +110,17 @@ class Certificates:
             name = profile.device_name(certificate, self._device_san)
             fitting = profile.fits(certificate) and name is not None
             subject = certificate.subject.rfc4514_string()
-        except ValueError:
+        except _UNREADABLE:
             return self._refused(Reason.CERTIFICATE_PROFILE)
-        authority, failure = self._verify(certificate, now)
+        authority, failure, expires = self._verify(certificate, now)
         reasons = [] if fitting else [Reason.CERTIFICATE_PROFILE]
         revocation = _UNKNOWN
-        expires: datetime | None = certificate.not_valid_after_utc
-        if authority is not None:
-            if failure in (None, Reason.CERTIFICATE_REVOKED):
-                revocation = Revocation(
-                    status="good" if failure is None else "revoked",
-                    as_of=authority.revoked_as_of,
-                    expires_at=authority.revocation_expires,
-                )
-                expires = min(certificate.not_valid_after_utc, authority.revocation_expires)
-            if failure is Reason.CERTIFICATE_NOT_YET_VALID:
-                expires = certificate.not_valid_before_utc
+        if authority is not None and failure in (None, Reason.CERTIFICATE_REVOKED):
+            revocation = Revocation(
+                status="good" if failure is None else "revoked",
+                as_of=authority.revoked_as_of,
+                expires_at=authority.revocation_expires,
+            )
         if failure is not None:
             reasons.append(failure)
         return Principal(
@@ -136,20 +138,24 @@ class Certificates:
             reasons=tuple(reasons),
         )
 
-    def _verify(self, certificate: x509.Certificate, now: datetime) -> tuple[Authority | None, Reason | None]:
-        """The authority that issued a certificate and what stands against it."""
-        leaf = crypto.X509.from_cryptography(certificate)
+    def _verify(
+        self, certificate: x509.Certificate, now: datetime
+    ) -> tuple[Authority | None, Reason | None, datetime | None]:
+        """The authority that issued a certificate, what stands against it, and how long that may be remembered."""
+        try:
+            leaf = crypto.X509.from_cryptography(certificate)
+        except crypto.Error:
+            return None, Reason.CERTIFICATE_UNTRUSTED, None
         for authority in self._authorities:
-            authority.store.set_time(now)
             try:
-                crypto.X509StoreContext(authority.store, leaf).verify_certificate()
+                chain = crypto.X509StoreContext(authority.store, leaf).get_verified_chain()
             except crypto.X509StoreContextError as error:
                 code = error.errors[0]
                 if code in _NO_ISSUER:
                     continue
-                return authority, _reason(code)
-            return authority, None
-        return None, Reason.CERTIFICATE_UNTRUSTED
+                return authority, _reason(code), None
+            return authority, *_timely(authority, [each.to_cryptography() for each in chain], now)
+        return None, Reason.CERTIFICATE_UNTRUSTED, None
 
     def _refused(self, reason: Reason) -> Principal:
         return Principal(
@@ -168,13 +174,26 @@ class Certificates:
         )
 
 
+def _timely(
+    authority: Authority, chain: Sequence[x509.Certificate], now: datetime
+) -> tuple[Reason | None, datetime | None]:
+    """What time says of a chain and the lists it was held against, and until when it says so."""
+    begins = max(certificate.not_valid_before_utc for certificate in chain)
+    ends = min(certificate.not_valid_after_utc for certificate in chain)
+    if now < authority.revocation_begins:
+        return Reason.REVOCATION_STALE, authority.revocation_begins
+    if authority.revocation_expires < now:
+        return Reason.REVOCATION_STALE, None
+    if ends < now:
+        return Reason.CERTIFICATE_EXPIRED, None
+    if now < begins:
+        return Reason.CERTIFICATE_NOT_YET_VALID, begins
+    return None, min(ends, authority.revocation_expires)
+
+
 def _reason(code: int) -> Reason:
     if code == _REVOKED:
         return Reason.CERTIFICATE_REVOKED
-    if code == _EXPIRED:
-        return Reason.CERTIFICATE_EXPIRED
-    if code == _NOT_YET_VALID:
-        return Reason.CERTIFICATE_NOT_YET_VALID
     if code in _REVOCATION_ERRORS:
         return Reason.REVOCATION_STALE
     return Reason.CERTIFICATE_UNTRUSTED
