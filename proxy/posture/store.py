@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from proxy.errors import PostureUnavailableError
-from proxy.model import DeviceId, Posture, PostureAttribute
+from proxy.model import MAX_INTEGER, DeviceId, Posture, PostureAttribute
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS device (
@@ -55,13 +55,19 @@ class PostureStore:
         return posture
 
     def put(self, device: DeviceId, attributes: Mapping[str, PostureAttribute]) -> None:
-        """Replace what is known of one device."""
+        """Replace what is known of one device.
+
+        :raises PostureUnavailableError: the file cannot be written
+        """
         body = orjson.dumps({name: attribute.to_wire() for name, attribute in attributes.items()})
-        self._connection.execute(
-            "INSERT INTO device VALUES (?, 1, ?) ON CONFLICT (id) DO UPDATE "
-            "SET generation = generation + 1, attributes = excluded.attributes",
-            (device, body),
-        )
+        try:
+            self._connection.execute(
+                "INSERT INTO device VALUES (?, 1, ?) ON CONFLICT (id) DO UPDATE "
+                "SET generation = generation + 1, attributes = excluded.attributes",
+                (device, body),
+            )
+        except sqlite3.Error as error:
+            raise PostureUnavailableError(f"posture store: {error}") from error
         self._devices.pop(device, None)
 
     def forget_changed(self) -> None:
@@ -95,16 +101,28 @@ class PostureStore:
 
 
 def _from_row(generation: int, attributes: bytes) -> Posture:
-    return Posture(
-        generation=generation,
-        attributes={
-            name: PostureAttribute(
-                value=each["value"],
-                source=each["source"],
-                trust=each["trust"],
-                issued_at=datetime.fromisoformat(each["issued_at"]),
-                expires_at=datetime.fromisoformat(each["expires_at"]),
-            )
-            for name, each in orjson.loads(attributes).items()
-        },
+    """:raises ValueError, KeyError, TypeError: it is not what :meth:`PostureStore.put` writes"""
+    found = orjson.loads(attributes)
+    if type(found) is not dict:
+        raise ValueError("attributes are not an object")
+    return Posture(generation=generation, attributes={name: _attribute(each) for name, each in found.items()})
+
+
+def _attribute(each: dict[str, Any]) -> PostureAttribute:
+    value = each["value"]
+    if type(value) not in (bool, int, str) or (type(value) is int and abs(value) > MAX_INTEGER):
+        raise ValueError("a value is a boolean, an integer or a string")
+    return PostureAttribute(
+        value=value,
+        source=str(each["source"]),
+        trust=str(each["trust"]),
+        issued_at=_time(each["issued_at"]),
+        expires_at=_time(each["expires_at"]),
     )
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return moment
