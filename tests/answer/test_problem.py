@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy import errors
+from proxy.answer import CATALOGUE, problem_of
+from proxy.model import Reason
+
+ROOT = Path(__file__).parents[2]
+reasons = st.lists(st.sampled_from(list(Reason)), min_size=1, max_size=5)
+
+
+def test_catalogue_covers_every_reason_and_nothing_else() -> None:
+    assert set(CATALOGUE) == set(Reason)
+
+
+def test_every_entry_tells_what_is_the_matter_and_what_to_do() -> None:
+    for reason, entry in CATALOGUE.items():
+        assert 400 <= entry.status < 600, reason
+        assert entry.title, reason
+        assert entry.title[-1] != ".", reason
+        assert entry.remedy.endswith("."), reason
+
+
+def test_every_reason_is_documented_with_its_status() -> None:
+    page = (ROOT / "docs" / "reasons.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page, re.MULTILINE))
+    assert rows == {reason.value: str(CATALOGUE[reason].status) for reason in Reason}
+
+
+def test_policies_deny_for_known_reasons_only() -> None:
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "policies").rglob("*.rego"):
+        for code in re.findall(r"^#   code: ([a-z-]+)$", path.read_text("utf-8"), re.MULTILINE):
+            found.setdefault(code, set()).add(path.name)
+    assert found
+    unknown = {code: files for code, files in found.items() if code not in set(Reason)}
+    assert unknown == {}
+
+
+def test_policies_document_every_code_that_they_deny_with() -> None:
+    for path in (ROOT / "policies").rglob("*.rego"):
+        if path.name.endswith("_test.rego"):
+            continue
+        text = path.read_text("utf-8")
+        denied = set(re.findall(r'^deny contains "([a-z-]+)"', text, re.MULTILINE))
+        assert denied <= set(re.findall(r"^#   code: ([a-z-]+)$", text, re.MULTILINE)), path
+
+
+@given(reasons, st.text(alphabet="0123456789abcdef", min_size=32, max_size=32))
+def test_problem_is_rfc_9457_and_has_the_gravest_status(given_reasons: list[Reason], decision: str) -> None:
+    problem = problem_of(given_reasons, decision)
+    body = json.loads(problem.body)
+    assert set(body) == {"type", "title", "status", "reasons", "decision"}
+    assert body["status"] == problem.status
+    assert body["decision"] == decision
+    assert body["type"].startswith("urn:dicomward:reason:")
+    gravest = Reason(body["type"].removeprefix("urn:dicomward:reason:"))
+    assert gravest in given_reasons
+    assert (CATALOGUE[gravest].status, CATALOGUE[gravest].title) == (problem.status, body["title"])
+    assert [each["code"] for each in body["reasons"]] == [reason.value for reason in given_reasons]
+    assert all(set(each) == {"code", "title", "remedy"} for each in body["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("two", "status"),
+    [
+        ((Reason.RESOURCE_UNKNOWN, Reason.POSTURE_STALE), 403),
+        ((Reason.POLICY_UNAVAILABLE, Reason.POSTURE_STALE), 503),
+        ((Reason.INVALID_UID, Reason.CERTIFICATE_REVOKED), 400),
+        ((Reason.INTERNAL_ERROR, Reason.ARCHIVE_TIMEOUT), 500),
+    ],
+)
+def test_status_of_two_reasons_does_not_depend_on_their_order(two: tuple[Reason, Reason], status: int) -> None:
+    for order in itertools.permutations(two):
+        assert problem_of(order, "").status == status
+
+
+def test_an_unknown_code_is_a_failure_and_not_an_answer() -> None:
+    with pytest.raises(ValueError):
+        problem_of(["you-shall-not-pass"], "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.PeerError,
+        errors.BodyError,
+        errors.BodyTooLargeError,
+        errors.PeerGoneError,
+        errors.PolicyUnavailableError,
+        errors.PolicyInvalidError,
+        errors.PostureUnavailableError,
+        errors.SpoolError,
+        errors.ArchiveError,
+        errors.ArchiveTimeoutError,
+    ],
+)
+def test_error_that_a_request_can_meet_is_a_reason_of_the_same_status(error: type[errors.DicomwardError]) -> None:
+    assert CATALOGUE[Reason(error.code)].status == error.status
