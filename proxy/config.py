@@ -30,7 +30,7 @@ Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class Listen(Section):

@@ -83,6 +83,9 @@ CATALOGUE: Final[dict[R, Entry]] = {
     ),
     R.RESOURCE_UNKNOWN: Entry(404, "The archive has no such object", "Check the UID, or search for it."),
     R.PURPOSE_NOT_PERMITTED: Entry(403, "This purpose of use is not yours", "State a purpose that your role has."),
+    R.QUERY_NOT_PERMITTED: Entry(
+        403, "The search matches on an attribute you may not read", "Search without that matching key."
+    ),
     R.POSTURE_MISSING: Entry(403, "An attribute of the device's posture is not known", _REPORT),
     R.POSTURE_STALE: Entry(403, "The device's posture has expired", _REPORT),
     R.POSTURE_DISK_UNENCRYPTED: Entry(403, "The device's disk is not encrypted", "Switch on disk encryption."),
