@@ -13,6 +13,7 @@ from proxy.errors import BodyTooLargeError, PeerError, PeerGoneError
 from proxy.ports import Body
 
 SERVER: Final = "dicomward"
+TOO_LONG: Final = "the announced body is larger than limits.body_bytes"
 
 
 class AiohttpBody:
@@ -28,7 +29,7 @@ class AiohttpBody:
     async def read(self) -> bytes:
         announced = self._request.content_length
         if announced is not None and announced > self._left and self._request.content.total_bytes == 0:
-            raise BodyTooLargeError("the announced body is larger than limits.body_bytes")
+            raise BodyTooLargeError(TOO_LONG)
         try:
             async with asyncio.timeout(self._idle_s):
                 chunk = await self._request.content.readany()
@@ -54,17 +55,20 @@ class GoneResponse(web.StreamResponse):
 class AiohttpExchange:
     """:class:`proxy.ports.Exchange`."""
 
-    __slots__ = ("_close", "_idle_s", "_request", "body", "decided", "response")
+    __slots__ = ("_body_bytes", "_close", "_idle_s", "_request", "body", "decided", "response")
 
     def __init__(self, request: web.BaseRequest, *, idle_s: float, body_bytes: int, close: bool) -> None:
         self._request = request
         self._idle_s = idle_s
         self._close = close
+        self._body_bytes = body_bytes
         self.body: Body = AiohttpBody(request, idle_s, body_bytes)
         self.decided = False
         self.response: web.StreamResponse | None = None
 
     async def proceed(self) -> None:
+        if (self._request.content_length or 0) > self._body_bytes:
+            raise BodyTooLargeError(TOO_LONG)
         writer = self._request.writer
         try:
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
