@@ -1,0 +1,521 @@
+"""Ports of the journey, simulated: each can be told to be late, wrong or absent.
+
+``Trace`` is what all of them write to, so that a test can say what happened before what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from proxy import commitment
+from proxy.answer import problem_of
+from proxy.errors import ArchiveError, BodyError, DicomwardError, PeerGoneError, SpoolError
+from proxy.fulfil import StoreReports, rows_of, unmet
+from proxy.journey import Journey
+from proxy.model import (
+    Action,
+    Arrival,
+    DecisionId,
+    DeviceId,
+    DicomRequest,
+    Durable,
+    InstanceUid,
+    JsonObject,
+    Kind,
+    Level,
+    Obligation,
+    PartHeader,
+    Peer,
+    PolicyDigest,
+    Posture,
+    PostureAttribute,
+    Principal,
+    Query,
+    Reason,
+    Refusal,
+    Representation,
+    ResourceContext,
+    Revocation,
+    SeriesUid,
+    StudyUid,
+    Verdict,
+)
+from proxy.rooms import Rooms
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DEVICE = DeviceId("ab" * 32)
+STUDY, SERIES = StudyUid("1.2.3"), SeriesUid("1.2.3.4")
+DIGEST = PolicyDigest("cd" * 32)
+ROWS = json.dumps([{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in ("1.2.3", "1.2.4")]).encode()
+
+RETRIEVE = DicomRequest(
+    action=Action.RETRIEVE, level=Level.STUDY, method="GET", representation=Representation.DICOM, study=STUDY
+)
+METADATA = DicomRequest(
+    action=Action.METADATA, level=Level.STUDY, method="GET", representation=Representation.JSON, study=STUDY
+)
+SEARCH = DicomRequest(
+    action=Action.SEARCH, level=Level.STUDY, method="GET", representation=Representation.JSON, query=Query(limit=10)
+)
+STORE = DicomRequest(
+    action=Action.STORE, level=Level.STUDY, method="POST", representation=Representation.JSON, boundary="b"
+)
+
+
+class Trace(list[str]):
+    """Names of what happened, in order."""
+
+    def before(self, first: str, second: str) -> bool:
+        return first in self and second in self and self.index(first) < self.index(second)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Identifier:
+    generation: int = 0
+    reasons: tuple[Reason, ...] = ()
+    device: DeviceId | None = DEVICE
+    expires_at: datetime | None = NOW + timedelta(hours=1)
+
+    def identify(self, peer: Peer, now: datetime) -> Principal:
+        return Principal(
+            device=self.device,
+            name="urn:dicomward:device:radiologist",
+            subject="CN=radiologist",
+            fingerprint="ef" * 32,
+            serial="1",
+            authority="site",
+            authority_actions=("search", "metadata", "retrieve", "store"),
+            not_after=self.expires_at,
+            revocation=Revocation(status="good", as_of=NOW, expires_at=self.expires_at),
+            generation=self.generation,
+            expires_at=self.expires_at,
+            reasons=self.reasons,
+        )
+
+
+@dataclass
+class PostureSource:
+    generation: int = 1
+    error: DicomwardError | None = None
+    expires_at: datetime = NOW + timedelta(hours=1)
+
+    def posture(self, device: DeviceId, now: datetime) -> Posture:
+        if self.error is not None:
+            raise self.error
+        firewall = PostureAttribute(
+            value=True, source="mdm", trust="managed", issued_at=NOW, expires_at=self.expires_at
+        )
+        return Posture(attributes={"firewall": firewall}, generation=self.generation)
+
+
+@dataclass
+class Engine:
+    """Allows, until told otherwise. ``by_input`` may judge each question by itself."""
+
+    generation: int = 0
+    verdict: Verdict = field(default_factory=lambda: Verdict(allow=True, reasons=(), policy=DIGEST))
+    error: Exception | None = None
+    by_input: Callable[[JsonObject], Verdict] | None = None
+    asked: list[JsonObject] = field(default_factory=list)
+
+    async def decide(self, policy_input: JsonObject) -> Verdict:
+        await asyncio.sleep(0)
+        self.asked.append(policy_input)
+        if self.error is not None:
+            raise self.error
+        return self.verdict if self.by_input is None else self.by_input(policy_input)
+
+    def deny(self, *reasons: str) -> None:
+        self.verdict = Verdict.denied(*reasons, policy=DIGEST)
+        self.generation += 1
+
+    def demand(self, *types: str) -> None:
+        obligations = tuple(Obligation(type=each, body={"type": each}) for each in types)
+        self.verdict = Verdict(allow=True, reasons=(), obligations=obligations, policy=DIGEST)
+        self.generation += 1
+
+
+@dataclass
+class Found:
+    """An answer of the archive: ``parts`` are bytes, errors to raise, or events to wait for."""
+
+    status: int = 200
+    content_type: str = 'multipart/related; type="application/dicom"; boundary=a'
+    length: int | None = None
+    parts: Sequence[bytes | Exception | asyncio.Event] = (b"pixels", b"and more")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            await asyncio.sleep(0)
+            if isinstance(part, Exception):
+                raise part
+            if isinstance(part, asyncio.Event):
+                await part.wait()
+            else:
+                yield part
+
+
+@dataclass
+class Archive:
+    trace: Trace
+    found: Found = field(default_factory=Found)
+    error: Exception | None = None
+    context_error: Exception | None = None
+    store_error: Exception | None = None
+    """Raised without reading the body."""
+    asked: list[DicomRequest] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    finished: list[bool] = field(default_factory=list)
+    """Of each store: whether its body came to its end."""
+    forgotten: list[str] = field(default_factory=list)
+    open: int = 0
+
+    @asynccontextmanager
+    async def fetch(self, request: DicomRequest) -> AsyncIterator[Found]:
+        self.asked.append(request)
+        self.trace.append("fetch")
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        self.open += 1
+        try:
+            yield self.found
+        finally:
+            self.open -= 1
+
+    @asynccontextmanager
+    async def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Found]:
+        self.asked.append(request)
+        self.trace.append("store")
+        if self.store_error is not None:
+            raise self.store_error
+        self.bodies.append(b"")
+        self.finished.append(False)
+        # As the real client: the body is written by a task of its own, whose failure is one of the connection.
+        try:
+            await asyncio.create_task(self._take(body))
+        except DicomwardError as error:
+            raise ArchiveError("the connection was lost") from error
+        self.finished[-1] = True
+        instances = [part.split(b"|")[1].decode() for part in self.bodies[-1].split(b"<part>")[1:]]
+        items = [{"00081155": {"vr": "UI", "Value": [each]}} for each in instances]
+        report = json.dumps({"00081199": {"vr": "SQ", "Value": items}}).encode()
+        yield self.found if self.found.parts != Found.parts else Found(parts=[report])
+
+    async def _take(self, body: AsyncIterator[bytes]) -> None:
+        async for chunk in body:
+            self.trace.append("sent")
+            self.bodies[-1] += chunk
+
+    def forget(self, study: StudyUid) -> None:
+        self.forgotten.append(study)
+
+    async def context(self, request: DicomRequest, now: datetime) -> ResourceContext:
+        if self.context_error is not None:
+            raise self.context_error
+        return ResourceContext(known=True, as_of=now, patient_id="P1", institutions=("North Hospital",))
+
+
+@dataclass
+class Recorder:
+    """``delay`` turns of the loop until a record is durable; ``fail_from`` the number of the first that is not."""
+
+    trace: Trace
+    delay: int = 5
+    fail_from: int | None = None
+    refuse: bool = False
+    """Refuse at the call, as a full queue does."""
+    records: list[JsonObject] = field(default_factory=list)
+    durable: list[JsonObject] = field(default_factory=list)
+
+    def record(self, kind: Kind, body: JsonObject) -> asyncio.Future[Durable]:
+        if self.refuse:
+            raise SpoolError("the spool takes no more records")
+        commitment.canonical(body)
+        assert body["kind"] == kind.value
+        self.records.append(body)
+        return asyncio.ensure_future(self._write(len(self.records) - 1, body))
+
+    async def _write(self, number: int, body: JsonObject) -> Durable:
+        for _ in range(self.delay):
+            await asyncio.sleep(0)
+        if self.fail_from is not None and number >= self.fail_from:
+            raise SpoolError("no space left")
+        self.durable.append(body)
+        self.trace.append(f"durable {body['kind']}")
+        return Durable(origin=bytes(32), index=number, leaf=bytes([number]) * 32, head=bytes(32))
+
+    def record_later(self, kind: Kind, body: JsonObject) -> None:
+        commitment.canonical(body)
+        self.records.append(body)
+        self.durable.append(body)
+
+    def receipt(self, decision: str, durable: Durable, now: datetime) -> str:
+        return f"receipt of {decision} at {durable.index}"
+
+    def of(self, kind: str) -> list[Any]:
+        return [body for body in self.durable if body["kind"] == kind]
+
+
+@dataclass
+class Suppressor:
+    suppressed: list[str] = field(default_factory=list)
+
+    def suppress(self, reason: str, now: datetime) -> None:
+        self.suppressed.append(reason)
+
+
+@dataclass
+class Observer:
+    counts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    rooms: set[str] = field(default_factory=set)
+
+    def count(self, name: str, labels: Mapping[str, str] | None = None, amount: int = 1) -> None:
+        self.counts.append((name, dict(labels or {})))
+
+    def seconds(self, room: str, elapsed: float) -> None:
+        assert elapsed >= 0
+        self.rooms.add(room)
+
+
+class Body:
+    """What the client sends: bytes, errors to raise, events to wait for."""
+
+    def __init__(self, *parts: bytes | Exception | asyncio.Event) -> None:
+        self._parts = list(parts)
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        while self._parts:
+            part = self._parts.pop(0)
+            if isinstance(part, Exception):
+                raise part
+            if not isinstance(part, asyncio.Event):
+                return part
+            await part.wait()
+        return b""
+
+
+class Exchange:
+    """The client's side. ``gone_at`` names the call at which the peer turns out to be gone, for example ``write``."""
+
+    def __init__(self, trace: Trace, *body: bytes | Exception | asyncio.Event) -> None:
+        self.body = Body(*body)
+        self.decided = False
+        self.gone_at: str | None = None
+        self.gone_after = 0
+        self.stall: asyncio.Event | None = None
+        """What a write waits for, as for a peer that takes nothing."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.length: int | None = None
+        self.sent = b""
+        self.finished = False
+        self.aborted = False
+        self.continued = False
+        self._trace = trace
+
+    def _step(self, name: str) -> None:
+        self._trace.append(name)
+        if self.aborted:
+            raise PeerGoneError("aborted")
+        if self.gone_at == name:
+            if self.gone_after == 0:
+                raise PeerGoneError("gone")
+            self.gone_after -= 1
+
+    async def proceed(self) -> None:
+        self._step("proceed")
+        self.continued = True
+
+    async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
+        assert not self.status, "an answer begins once"
+        self._step("start")
+        await asyncio.sleep(0)
+        self.status, self.headers, self.length = status, dict(headers), length
+
+    async def write(self, chunk: bytes) -> None:
+        assert self.status
+        self._step("write")
+        await asyncio.sleep(0)
+        if self.stall is not None:
+            await self.stall.wait()
+        self.sent += chunk
+
+    async def finish(self) -> None:
+        self._step("finish")
+        await asyncio.sleep(0)
+        self.finished = True
+
+    def abort(self) -> None:
+        self._trace.append("abort")
+        self.aborted = True
+
+    def reasons(self) -> list[str]:
+        assert self.headers["Content-Type"] == "application/problem+json"
+        return [each["code"] for each in json.loads(self.sent)["reasons"]]
+
+
+@dataclass(frozen=True)
+class PartEvent:
+    header: PartHeader | None
+    data: bytes
+    ends: bool
+
+
+class PartReader:
+    """One part a chunk: ``study|instance|content``. ``bad`` breaks the body, ``end`` closes it."""
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def feed(self, data: bytes) -> Sequence[PartEvent]:
+        if data == b"bad":
+            raise BodyError("not multipart")
+        if data == b"end":
+            self._closed = True
+            return []
+        study, instance, content = data.decode().split("|")
+        header = part_header(study, instance)
+        return [
+            PartEvent(header, f"|{instance}|".encode(), False),
+            PartEvent(None, content.encode(), True),
+        ]
+
+    def end(self) -> None:
+        if not self._closed:
+            raise BodyError("the body ends before its close-delimiter")
+
+
+def part_header(study: str, instance: str) -> PartHeader:
+    return PartHeader(
+        sop_class="1.2.840.10008.5.1.4.1.1.2",
+        instance=InstanceUid(instance),
+        study=StudyUid(study),
+        series=SERIES,
+        transfer_syntax="1.2.840.10008.1.2.1",
+        patient_id="P1",
+        accession_number="A1",
+        modality="CT",
+        institution="North Hospital",
+        study_date="20200131",
+    )
+
+
+class MultipartRules:
+    def reader(self, boundary: str) -> PartReader:
+        assert boundary == "b"
+        return PartReader()
+
+    def opening(self, boundary: str, first: bool) -> bytes:
+        return b"<part>"
+
+    def closing(self, boundary: str) -> bytes:
+        return b"<end>"
+
+
+def policy_input(
+    *,
+    decision: DecisionId,
+    now: datetime,
+    principal: Principal,
+    posture: Posture,
+    request: DicomRequest,
+    resource: ResourceContext | None,
+    network: str,
+) -> JsonObject:
+    return {
+        "version": 1,
+        "request": {"id": decision, **request.to_wire()},
+        "device": {"posture": posture.to_wire()},
+        "resource": None if resource is None else resource.to_wire(),
+    }
+
+
+class World:
+    """A journey among simulators."""
+
+    def __init__(self) -> None:
+        self.trace = Trace()
+        self.clock = Clock()
+        self.identifier = Identifier()
+        self.posture = PostureSource()
+        self.engine = Engine()
+        self.archive = Archive(self.trace)
+        self.recorder = Recorder(self.trace)
+        self.suppressor = Suppressor()
+        self.observer = Observer()
+        self.request: DicomRequest | Refusal = RETRIEVE
+        self.rooms = Rooms(
+            clock=self.clock,
+            identifier=self.identifier,
+            posture=self.posture,
+            interpret=lambda arrival: self.request,
+            policy_input=policy_input,
+            engine=self.engine,
+            unmet=unmet,
+            archive=self.archive,
+            multipart=MultipartRules(),
+            rows_of=rows_of,
+            store_report=StoreReports("https://pacs.example"),
+            problem=problem_of,
+            recorder=self.recorder,
+            suppressor=self.suppressor,
+            observer=self.observer,
+            search_rows=1000,
+            search_bytes=10_000,
+        )
+        self.journey = Journey(self.rooms)
+
+    def exchange(self, *body: bytes | Exception | asyncio.Event) -> Exchange:
+        return Exchange(self.trace, *body)
+
+    async def walk(self, exchange: Exchange | None = None) -> Exchange:
+        exchange = exchange or self.exchange()
+        peer = Peer(certificate=b"der", address="192.0.2.1", connection=1)
+        arrival = Arrival(peer=peer, method="GET", target="/dicom-web/studies/1.2.3", headers=(), at=self.clock())
+        async with asyncio.timeout(10):
+            await self.journey.walk(arrival, exchange)
+        self.check(exchange)
+        return exchange
+
+    def check(self, exchange: Exchange) -> None:
+        """Laws of every walk, whatever failed in it."""
+        decisions = self.recorder.of("decision")
+        assert exchange.decided
+        assert len(decisions) + len(self.suppressor.suppressed) == 1
+        assert len(self.recorder.of("outcome")) == len(decisions)
+        assert self.archive.open == 0
+        if exchange.status and not self.suppressor.suppressed:
+            assert self.trace.before("durable decision", "start")
+            assert exchange.headers["Decision-Id"] == decisions[0]["id"]
+            assert exchange.headers["Decision-Receipt"].startswith("receipt of ")
+        if exchange.length is not None and exchange.finished:
+            assert exchange.length == len(exchange.sent)
+
+    @property
+    def decision(self) -> Any:
+        (decision,) = self.recorder.of("decision")
+        return decision
+
+    @property
+    def outcome(self) -> Any:
+        (outcome,) = self.recorder.of("outcome")
+        return outcome

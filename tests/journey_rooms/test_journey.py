@@ -1,0 +1,308 @@
+"""Section 7 of the design, line by line: what fails, what the client sees, what is recorded, what never happens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import (
+    ArchiveError,
+    ArchiveTimeoutError,
+    PolicyUnavailableError,
+    PostureUnavailableError,
+)
+from proxy.model import Query, Reason, Refusal
+from tests.journey_rooms.simulators import METADATA, RETRIEVE, ROWS, SEARCH, STORE, Found, World
+
+READS = [RETRIEVE, METADATA]
+
+
+# --------------------------------------------------------------------------------------- it goes well
+
+
+@pytest.mark.parametrize("request_", READS, ids=["retrieve", "metadata"])
+async def test_allowed_read_streams_what_the_archive_gives(world: World, request_: object) -> None:
+    world.request = request_  # type: ignore[assignment]
+    exchange = await world.walk()
+    assert (exchange.status, exchange.sent, exchange.finished) == (200, b"pixelsand more", True)
+    assert exchange.headers["Content-Type"] == 'multipart/related; type="application/dicom"; boundary=a'
+    assert exchange.headers["Cache-Control"] == "no-store"
+    assert world.archive.asked == [request_]
+    assert world.decision["verdict"]["allow"] is True
+    assert world.decision["asked"] is True
+    assert world.outcome["id"] == world.decision["id"]
+    assert (world.outcome["status"], world.outcome["http_status"], world.outcome["bytes"]) == ("complete", 200, 14)
+    assert world.outcome["sha256"] == hashlib.sha256(b"pixelsand more").hexdigest()
+    assert ("outcomes", {"status": "complete"}) in world.observer.counts
+    assert {"identify", "interpret", "posture", "context", "decide", "forward"} <= world.observer.rooms
+
+
+async def test_no_byte_leaves_before_the_decision_is_durable(world: World) -> None:
+    world.recorder.delay = 200
+    world.trace.clear()
+    exchange = await world.walk()
+    assert exchange.finished
+    assert world.trace.before("fetch", "durable decision")  # a read may be fetched meanwhile
+    assert world.trace.index("durable decision") < min(world.trace.index(each) for each in ("start", "write", "finish"))
+
+
+async def test_search_is_recorded_with_the_rows_that_it_shows(world: World) -> None:
+    world.request, world.archive.found = SEARCH, Found(parts=[ROWS[:10], ROWS[10:]])
+    exchange = await world.walk()
+    assert (exchange.status, exchange.sent) == (200, ROWS)
+    assert exchange.headers["Content-Type"] == "application/dicom+json"
+    assert world.decision["rows"] == [["1.2.3"], ["1.2.4"]]
+    assert world.trace.before("fetch", "durable decision")
+    assert "Warning" not in exchange.headers
+
+
+async def test_search_that_is_full_says_that_there_may_be_more(world: World) -> None:
+    world.request, world.archive.found = replace(SEARCH, query=Query(limit=2)), Found(parts=[ROWS])
+    exchange = await world.walk()
+    assert "there may be more" in exchange.headers["Warning"]
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 1000), (10, 10), (5000, 1000)])
+async def test_search_is_bounded_whatever_the_client_asks(world: World, asked: int | None, sent: int) -> None:
+    world.request, world.archive.found = replace(SEARCH, query=Query(limit=asked)), Found(parts=[b"[]"])
+    await world.walk()
+    assert world.archive.asked[0].query.limit == sent
+
+
+async def test_search_that_finds_nothing_answers_an_empty_list(world: World) -> None:
+    world.request, world.archive.found = SEARCH, Found(status=204, parts=[])
+    exchange = await world.walk()
+    assert (exchange.status, exchange.sent, world.decision["rows"]) == (200, b"[]", [])
+
+
+# ---------------------------------------------------------------------------------------- it is denied
+
+
+@pytest.mark.parametrize("request_", [*READS, SEARCH, STORE], ids=lambda r: r.action.value)
+async def test_denied_request_reaches_no_archive_and_is_recorded(world: World, request_: object) -> None:
+    world.request = request_  # type: ignore[assignment]
+    world.engine.deny(Reason.POSTURE_STALE, Reason.ACTION_NOT_PERMITTED)
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, ["action-not-permitted", "posture-stale"])
+    assert world.archive.asked == []
+    assert world.decision["verdict"]["reasons"] == ["action-not-permitted", "posture-stale"]
+    assert (world.outcome["status"], world.outcome["http_status"]) == ("complete", 403)
+    assert json.loads(exchange.sent)["decision"] == world.decision["id"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.CERTIFICATE_REVOKED, Reason.CERTIFICATE_EXPIRED, Reason.REVOCATION_STALE, Reason.CERTIFICATE_MISSING],
+)
+async def test_refused_certificate_is_denied_before_policy_is_asked(world: World, reason: Reason) -> None:
+    world.identifier.reasons = (reason,)
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, [reason.value])
+    assert world.engine.asked == []
+    assert world.archive.asked == []
+    assert world.decision["asked"] is False
+
+
+async def test_certificate_without_device_is_denied(world: World) -> None:
+    world.identifier.device = None
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, ["certificate-profile"])
+
+
+async def test_request_out_of_the_grammar_is_refused_and_recorded(world: World) -> None:
+    world.request = Refusal(reason=Reason.INVALID_UID, detail="a UID has at most 64 characters")
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (400, ["invalid-uid"])
+    assert world.engine.asked == []
+    assert world.decision["refusal"] == {"reason": "invalid-uid", "detail": "a UID has at most 64 characters"}
+
+
+@pytest.mark.parametrize(
+    ("obligation", "reason"), [("mask", "not-yet"), ("filter_rows", "not-yet"), ("juggle", "obligation-unknown")]
+)
+async def test_obligation_that_cannot_be_met_denies(world: World, obligation: str, reason: str) -> None:
+    world.engine.demand(obligation)
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, [reason])
+    assert world.archive.asked == []
+
+
+async def test_object_that_the_archive_lacks_is_not_found(world: World) -> None:
+    world.archive.found = Found(status=404, parts=[b"an error page"])
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (404, ["resource-unknown"])
+    assert (world.outcome["status"], world.outcome["reason"]) == ("complete", "resource-unknown")
+
+
+# ------------------------------------------------------------------------------- dependencies fail
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda w: setattr(w.engine, "error", PolicyUnavailableError("undefined")), "policy-unavailable"),
+        (lambda w: setattr(w.posture, "error", PostureUnavailableError("locked")), "posture-unavailable"),
+    ],
+)
+@pytest.mark.parametrize("request_", [RETRIEVE, SEARCH, STORE], ids=lambda r: r.action.value)
+async def test_decision_that_cannot_be_made_is_503_and_recorded(
+    world: World, request_: object, spoil: Callable[[World], None], reason: str
+) -> None:
+    world.request = request_  # type: ignore[assignment]
+    spoil(world)
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (503, [reason])
+    assert world.decision["verdict"] == {"allow": False, "reasons": [reason], "obligations": [], "policy": ""}
+    assert world.archive.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ArchiveError("refused"), 502), (ArchiveTimeoutError("late"), 504)], ids=["absent", "late"]
+)
+async def test_archive_that_does_not_tell_the_context_denies(world: World, error: Exception, status: int) -> None:
+    world.archive.context_error = error
+    exchange = await world.walk()
+    assert exchange.status == status
+    assert world.decision["verdict"]["allow"] is False
+    assert world.archive.asked == []
+
+
+@pytest.mark.parametrize("request_", [RETRIEVE, METADATA, SEARCH], ids=lambda r: r.action.value)
+@pytest.mark.parametrize(
+    ("error", "status"), [(ArchiveError("refused"), 502), (ArchiveTimeoutError("late"), 504)], ids=["absent", "late"]
+)
+async def test_archive_that_fails_an_allowed_read_is_told_and_recorded(
+    world: World, request_: object, error: Exception, status: int
+) -> None:
+    world.request = request_  # type: ignore[assignment]
+    world.archive.error = error
+    exchange = await world.walk()
+    assert exchange.status == status
+    assert world.decision["verdict"]["allow"] is True
+    assert (world.outcome["status"], world.outcome["http_status"]) == ("failed", status)
+    assert world.outcome["reason"] == exchange.reasons()[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"{}", b'[{"00100010": {}}]', b'["x"]', b"[" + b" " * 20_000],
+    ids=["html", "object", "row-without-study", "row-not-an-object", "too-large"],
+)
+async def test_search_answer_that_is_not_dicom_json_is_not_passed_on(world: World, body: bytes) -> None:
+    world.request, world.archive.found = SEARCH, Found(parts=[body])
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (502, ["archive-unavailable"])
+    assert (world.decision["rows"], world.outcome["status"]) == ([], "failed")
+
+
+@pytest.mark.parametrize("error", [ArchiveError("broke off"), ArchiveTimeoutError("stalled")])
+async def test_archive_that_breaks_off_midway_cuts_the_answer(world: World, error: Exception) -> None:
+    world.archive.found = Found(parts=[b"pixels", error])
+    exchange = await world.walk()
+    assert (exchange.status, exchange.sent) == (200, b"pixels")
+    assert exchange.aborted
+    assert not exchange.finished
+    assert (world.outcome["status"], world.outcome["bytes"]) == ("failed", 6)
+    assert world.outcome["sha256"] == hashlib.sha256(b"pixels").hexdigest()
+
+
+# ----------------------------------------------------------------------------------- spool fails
+
+
+def spool_fails(world: World) -> None:
+    world.recorder.fail_from = 0
+
+
+def spool_is_full(world: World) -> None:
+    world.recorder.refuse = True
+
+
+@pytest.mark.parametrize("fail", [spool_fails, spool_is_full])
+@pytest.mark.parametrize("request_", [RETRIEVE, METADATA, SEARCH, STORE], ids=lambda r: r.action.value)
+async def test_decision_that_cannot_be_recorded_is_503_and_counted(
+    world: World, request_: object, fail: Callable[[World], None]
+) -> None:
+    world.request = request_  # type: ignore[assignment]
+    world.archive.found = Found(parts=[ROWS])
+    fail(world)
+    exchange = await world.walk(world.exchange(b"1.2.3|1|x", b"end"))
+    assert (exchange.status, exchange.reasons()) == (503, ["record-not-durable"])
+    assert "Decision-Id" not in exchange.headers
+    assert world.suppressor.suppressed == ["record-not-durable"]
+    assert world.recorder.durable == []
+    assert ROWS not in exchange.sent
+    assert world.archive.bodies == []
+    assert not exchange.continued
+
+
+@pytest.mark.parametrize("fail", [spool_fails, spool_is_full])
+async def test_denial_that_cannot_be_recorded_is_503_too(world: World, fail: Callable[[World], None]) -> None:
+    world.engine.deny(Reason.POSTURE_STALE)
+    fail(world)
+    exchange = await world.walk()
+    assert (exchange.status, world.suppressor.suppressed) == (503, ["record-not-durable"])
+
+
+async def test_archive_and_spool_that_fail_together_are_503(world: World) -> None:
+    spool_fails(world)
+    world.archive.error = ArchiveError("refused")
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (503, ["record-not-durable"])
+
+
+# -------------------------------------------------------------------------------- the client leaves
+
+
+@pytest.mark.parametrize("at", ["start", "write", "finish"])
+@pytest.mark.parametrize("request_", [RETRIEVE, SEARCH], ids=lambda r: r.action.value)
+async def test_client_that_leaves_is_an_aborted_outcome(world: World, request_: object, at: str) -> None:
+    world.request = request_  # type: ignore[assignment]
+    world.archive.found = Found(parts=[ROWS])
+    exchange = world.exchange()
+    exchange.gone_at = at
+    await world.walk(exchange)
+    assert world.outcome["status"] == "aborted"
+    assert world.outcome["bytes"] == (len(ROWS) if at == "finish" else 0)
+
+
+async def test_client_that_leaves_midway_is_recorded_with_what_left(world: World) -> None:
+    exchange = world.exchange()
+    exchange.gone_at, exchange.gone_after = "write", 1
+    await world.walk(exchange)
+    assert (world.outcome["status"], world.outcome["bytes"]) == ("aborted", 6)
+    assert world.outcome["sha256"] == hashlib.sha256(b"pixels").hexdigest()
+
+
+async def test_client_that_leaves_a_denial_is_recorded(world: World) -> None:
+    world.engine.deny(Reason.POSTURE_STALE)
+    exchange = world.exchange()
+    exchange.gone_at = "write"
+    await world.walk(exchange)
+    assert world.outcome["status"] == "aborted"
+
+
+async def test_client_that_leaves_a_failure_is_recorded(world: World) -> None:
+    world.archive.error = ArchiveError("refused")
+    exchange = world.exchange()
+    exchange.gone_at = "start"
+    await world.walk(exchange)
+    assert (world.outcome["status"], world.outcome["reason"]) == ("aborted", "archive-unavailable")
+
+
+async def test_a_bug_in_a_room_is_not_an_answer(world: World) -> None:
+    world.engine.error = RuntimeError("a bug")
+    exchange = world.exchange()
+    with pytest.raises(RuntimeError):
+        await world.walk(exchange)
+    assert (exchange.status, exchange.decided, world.recorder.records) == (0, False, [])
+
+
+async def test_concurrent_walks_do_not_share_anything(world: World) -> None:
+    worlds = [world, *(World() for _ in range(19))]
+    walked = await asyncio.gather(*(each.walk() for each in worlds))
+    assert len({exchange.headers["Decision-Id"] for exchange in walked}) == 20
