@@ -142,17 +142,16 @@ class Journey:
         if not principal.reasons and principal.device is not None and isinstance(request, DicomRequest):
             try:
                 posture = rooms.posture.posture(principal.device, now)
-                verdict = await rooms.engine.decide(
-                    rooms.policy_input(
-                        decision=grounds.decision,
-                        now=now,
-                        principal=principal,
-                        posture=posture,
-                        request=request,
-                        resource=grounds.resource,
-                        network=grounds.arrival.peer.address,
-                    )
+                policy_input = rooms.policy_input(
+                    decision=grounds.decision,
+                    now=now,
+                    principal=principal,
+                    posture=posture,
+                    request=request,
+                    resource=grounds.resource,
+                    network=grounds.arrival.peer.address,
                 )
+                verdict = self._fulfillable(await rooms.engine.decide(policy_input))
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
         return replace(grounds, principal=principal, posture=posture, verdict=verdict, policy_generation=generation)
