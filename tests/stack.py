@@ -59,9 +59,13 @@ class RelayedStack:
 
     def archived(self, path: str, accept: str = "application/dicom+json") -> requests.Response:
         """What the archive itself answers to a GET below its DICOMweb root."""
-        return requests.get(
-            self.dev.archive_url + path, auth=self.dev.archive_auth, headers={"Accept": accept}, timeout=30
-        )
+        with requests.Session() as session:
+            asked = requests.Request(
+                "GET", self.dev.archive_url, headers={"Accept": accept}, auth=self.dev.archive_auth
+            )
+            prepared = session.prepare_request(asked)
+            prepared.url = self.dev.archive_url + path  # as it stands: requests would escape it
+            return session.send(prepared, timeout=30)
 
     def memory(self) -> int:
         """Resident bytes of the proxy."""

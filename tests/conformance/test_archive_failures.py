@@ -26,6 +26,7 @@ def _answer(status: str, *fields: str, content: bytes = b"") -> bytes:
     return head.encode() + f"Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
+JSON = "Content-Type: application/dicom+json"
 TALK = b'{"Message":"Orthanc at http://127.0.0.1:8042 failed","Uri":"http://127.0.0.1:8042/patients"}'
 NONSENSE = {
     "an error of its own": _answer("500 Internal Server Error", "Content-Type: application/json", content=TALK),
@@ -39,7 +40,7 @@ NONSENSE = {
     "an encoded answer": _answer(
         "200 OK", "Content-Type: application/dicom+json", "Content-Encoding: gzip", content=TALK
     ),
-    "part of an answer": _answer("206 Partial Content", "Content-Type: application/dicom+json", content=b"[]"),
+    "part of an answer": _answer("206 Partial Content", JSON, content=b"[]"),
     "not HTTP": b"Orthanc\r\n\r\n",
     "nothing": b"",
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Ty",
@@ -56,9 +57,8 @@ def test_answer_that_is_not_dicomweb_is_not_passed_on(judge: Judge, asked: bytes
 
 
 def test_search_answer_that_breaks_off_or_is_not_json_is_not_passed_on(judge: Judge) -> None:
-    kind = "Content-Type: application/dicom+json"
-    short = _answer("200 OK", kind, content=b"[]").replace(b"Content-Length: 2", b"Content-Length: 200")
-    for canned in (short, _answer("200 OK", kind, content=TALK), _answer("200 OK", kind, content=b"[{")):
+    short = _answer("200 OK", JSON, content=b"[]").replace(b"Content-Length: 2", b"Content-Length: 200")
+    for canned in (short, _answer("200 OK", JSON, content=TALK), _answer("200 OK", JSON, content=b"[{")):
         with judge.stack.relay.answering(canned):
             reply = judge.caller.ask(SEARCH)
         _failed(judge, reply)

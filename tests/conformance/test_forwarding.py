@@ -59,8 +59,6 @@ SEARCHES = {
     "?00100020=NH-1001": "?00100020=NH-1001&limit=1000",
     "?PatientID=NH%2d1001": "?00100020=NH-1001&limit=1000",
     "?PatientID=%4e%48-1001": "?00100020=NH-1001&limit=1000",
-    "?PatientName=Winter*": "?00100010=Winter%2A&limit=1000",
-    "?PatientName=Winter^NH-1001": "?00100010=Winter%5ENH-1001&limit=1000",
     "?PatientName=a+b": "?00100010=a%20b&limit=1000",
     "?PatientName=a%2Bb": "?00100010=a%2Bb&limit=1000",
     "?PatientName=M%C3%BCller": "?00100010=M%C3%BCller&limit=1000",

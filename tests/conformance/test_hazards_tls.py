@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.dev.layout import DOMAIN
-from deploy.dev.pki import SKEW, Issued, issue_certificate, issue_client, make_authority
+from deploy.dev.pki import SKEW, Issued, issue_certificate, issue_client, make_authority, make_crl
 from tests.conformance.judge import Judge
 from tests.conformance.wire import Credentials, EndedError, Wire, client_context, request
 
@@ -172,8 +172,6 @@ def test_tls_1_2_ends_in_the_handshake(judge: Judge) -> None:
 
 
 def test_plain_http_gets_no_answer(judge: Judge) -> None:
-    import socket
-
     requests = judge.stack.metric("requests_total")
     with socket.create_connection(("127.0.0.1", judge.caller.port), timeout=5) as plain:
         plain.sendall(SEARCH)
@@ -194,10 +192,10 @@ def test_only_http_1_1_is_negotiated(judge: Judge) -> None:
 
 
 @pytest.fixture
-def revocable(judge: Judge, authority: Issued, tmp_path: Path) -> Iterator[tuple[Credentials, int]]:
+def revocable(authority: Issued, tmp_path: Path) -> tuple[Credentials, int]:
     """A second certificate of the radiologist's device, to be revoked."""
     issued = issue_certificate(authority, "presented", not_before=NOW - SKEW, names=RADIOLOGIST)
-    yield _credentials(issued, tmp_path), issued.certificate.serial_number
+    return _credentials(issued, tmp_path), issued.certificate.serial_number
 
 
 def test_no_session_survives_revocation(judge: Judge, revocable: tuple[Credentials, int]) -> None:
@@ -251,10 +249,27 @@ def test_revocation_list_that_ended_denies_everybody_until_it_is_renewed(judge: 
         _until(judge, 200)
 
 
+def test_revocation_list_that_ends_while_it_is_in_force_denies_everybody(judge: Judge) -> None:
+    pki = judge.stack.dev.pki
+    path = judge.stack.dev.layout.pki / "ca.crl"
+    kept = path.read_bytes()
+    end = datetime.now(UTC) + timedelta(seconds=4)
+    draft = path.with_suffix(".short")
+    draft.write_bytes(make_crl(pki.authority, (), last_update=datetime.now(UTC) - SKEW, next_update=end))
+    try:
+        draft.replace(path)
+        _until_reloaded(judge)
+        assert judge.caller.ask(SEARCH).status == 200
+        time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1.1)
+        judge.refused(SEARCH, 403, "revocation-stale")
+    finally:
+        draft.write_bytes(kept)
+        draft.replace(path)
+        _until(judge, 200)
+
+
 def test_list_that_another_authority_signed_revokes_nobody_and_admits_nobody(judge: Judge) -> None:
     """A list that is not the authority's says nothing: without a list of its own, everybody is denied."""
-    from deploy.dev.pki import make_crl
-
     path = judge.stack.dev.layout.pki / "ca.crl"
     kept = path.read_bytes()
     draft = path.with_suffix(".foreign")
@@ -297,14 +312,19 @@ def _until_reloaded(judge: Judge) -> None:
 def _ends_in_handshake(judge: Judge, credentials: Credentials | None, result: str) -> None:
     """Under TLS 1.3 the client has finished when the server refuses: the refusal is the first thing it reads."""
     failed, asked = judge.stack.metric("handshakes_total", result=result), judge.stack.metric("requests_total")
-    recorded = judge.stack.recorded()
+    recorded = judge.stack.metric("records_total", kind="decision")
     context = client_context(judge.caller.ca, credentials)
-    with pytest.raises((ssl.SSLError, EndedError, ConnectionError)), Wire(judge.caller.port, context) as wire:
-        wire.send(SEARCH)
-        wire.read()
+    with pytest.raises((ssl.SSLError, EndedError, ConnectionError)):
+        _answered(judge.caller.port, context)
     assert judge.stack.metric("handshakes_total", result=result) == failed + 1
     assert judge.stack.metric("requests_total") == asked
-    assert judge.stack.recorded() == recorded
+    assert judge.stack.metric("records_total", kind="decision") == recorded
+
+
+def _answered(port: int, context: ssl.SSLContext) -> None:
+    with Wire(port, context) as wire:
+        wire.send(SEARCH)
+        wire.read()
 
 
 # ------------------------------------------------------------------------------------------ version 1
@@ -337,5 +357,6 @@ def _elements(data: bytes) -> list[tuple[int, bytes, bytes]]:
 
 def _der(tag: int, content: bytes) -> bytes:
     size = len(content)
-    length = bytes([size]) if size < 0x80 else bytes([0x82]) + size.to_bytes(2, "big")
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    length = bytes([size]) if size < 0x80 else bytes([0x80 | len(octets)]) + octets
     return bytes([tag]) + length + content

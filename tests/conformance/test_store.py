@@ -67,7 +67,9 @@ def test_stored_bytes_are_the_bytes_sent(judge: Judge) -> None:
         "authorization",
         "content-type",
         "transfer-encoding",
+        "connection",
     }
+    assert seen.value("connection") == "close"
     boundary = (seen.value("content-type") or "").rpartition("boundary=")[2]
     assert seen.value("content-type") == f'multipart/related; type="application/dicom"; boundary={boundary}'
     assert BOUNDARY not in boundary

@@ -78,6 +78,8 @@ class Wire:
         timeout_s: float = DEADLINE_S,
     ) -> None:
         plain = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        # Without tickets nothing answers the end of the handshake, and a first request would wait 40 ms for its ACK.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
         except BaseException:
