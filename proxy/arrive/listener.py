@@ -143,6 +143,8 @@ class Listener:
                 port,
                 ssl=self._context,
                 ssl_handshake_timeout=self._limits.handshake_s,
+                # Until the peer agrees to the end, or this passes, what it sends is still decrypted and thrown away.
+                ssl_shutdown_timeout=LINGER_S,
                 backlog=1024,
             )
         except OSError as error:
