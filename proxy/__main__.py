@@ -11,7 +11,7 @@ from proxy.errors import ConfigurationError, DicomwardError
 def main() -> None:
     """Exit status: 0 done, 1 a check found something or a part failed, 2 wrong use or configuration."""
     try:
-        build()()
+        build(sys.argv[1:])()
     except ConfigurationError as error:
         print(f"dicomward: {error.detail}", file=sys.stderr)  # noqa: T201 - the one place that ends the process
         sys.exit(2)

@@ -35,7 +35,7 @@ from proxy.journey import Journey
 from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext
 from proxy.ports import PartReader
 from proxy.rooms import Rooms
-from proxy.succession import Succession
+from proxy.succession import Succession, last_origin
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class App:
             contract=bytes.fromhex(site.ledger.contract[2:]),
             batch=site.record.batch,
             limit=site.record.queue,
+            predecessor=last_origin(site.ledger.status_file),
         )
         self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
         self.client = forward.ArchiveClient(_archive_settings(site), _below_root, interpret.headers_of)

@@ -173,8 +173,16 @@ class Principal:
     expires_at: datetime | None
     """The earliest of the certificate's end and the revocation data's ``nextUpdate``."""
     reasons: tuple[Reason, ...] = ()
+    _wire: JsonObject = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wire", self._made_wire())
 
     def to_wire(self) -> JsonObject:
+        """Made once, since one value serves many requests; not to be changed."""
+        return self._wire
+
+    def _made_wire(self) -> JsonObject:
         return {
             "certificate": {
                 "name": self.name,
@@ -219,13 +227,18 @@ class Posture:
     attributes: Mapping[str, PostureAttribute]
     generation: int
     """Counts up whenever this device's attributes change."""
+    _wire: JsonObject = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wire", {name: attribute.to_wire() for name, attribute in self.attributes.items()})
+
+    def to_wire(self) -> JsonObject:
+        """Made once, since one value serves many requests; not to be changed."""
+        return self._wire
 
     @property
     def expires_at(self) -> datetime | None:
         return min((a.expires_at for a in self.attributes.values()), default=None)
-
-    def to_wire(self) -> JsonObject:
-        return {name: attribute.to_wire() for name, attribute in self.attributes.items()}
 
 
 # ---------------------------------------------------------------------------------------- interpret
@@ -355,8 +368,16 @@ class ResourceContext:
     """Sorted set over the series concerned; a series that names none adds the empty string."""
     study_date: str | None = None
     labels: tuple[str, ...] = ()
+    _wire: JsonObject = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_wire", self._made_wire())
 
     def to_wire(self) -> JsonObject:
+        """Made once, since one value serves many requests; not to be changed."""
+        return self._wire
+
+    def _made_wire(self) -> JsonObject:
         return {
             "known": self.known,
             "as_of": wire_time(self.as_of),

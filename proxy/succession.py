@@ -21,6 +21,14 @@ from proxy.ports import Clock
 logger = logging.getLogger(__name__)
 
 
+def last_origin(status_file: Path) -> bytes | None:
+    """The origin that the anchor process last worked on: what a lost spool was. ``None`` where nobody knows."""
+    try:
+        return bytes.fromhex(orjson.loads(status_file.read_bytes())["origin"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 class Successible(Protocol):
     @property
     def origin(self) -> bytes: ...

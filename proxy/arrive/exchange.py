@@ -45,6 +45,12 @@ class AiohttpBody:
         return chunk
 
 
+class Response(web.StreamResponse):
+    """Head and first bytes leave together: one TLS record, one system call and one wake-up of the peer less."""
+
+    _send_headers_immediately = False
+
+
 class GoneResponse(web.StreamResponse):
     """What the handler returns where nothing more may be sent: the server closes without a byte."""
 
@@ -78,7 +84,7 @@ class AiohttpExchange:
         writer.output_size = 0
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
-        response = web.StreamResponse(status=status)
+        response = Response(status=status)
         response.headers.extend((*headers, ("Server", SERVER), ("X-Content-Type-Options", "nosniff")))
         if length is not None:
             response.content_length = length

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
+
 import typer
 
-from proxy.cli import anchor, dev, ledger, site
+COMMANDS = {
+    "serve": ("proxy.cli.site", "serve"),
+    "check-config": ("proxy.cli.site", "check_config"),
+    "anchor": ("proxy.cli.anchor", "anchor"),
+}
+GROUPS = {
+    "ledger": ("proxy.cli.ledger", "Verify, explain and set up the ledger."),
+    "dev": ("proxy.cli.dev", "A whole development stack on this machine."),
+}
 
 
-def build() -> typer.Typer:
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command for these arguments.
+
+    Only the group that is asked for is imported: the proxy must not pay two seconds for the chain's libraries.
+    """
     app = typer.Typer(
         name="dicomward",
         help="Zero-trust policy enforcement proxy for DICOMweb archives.",
@@ -15,11 +30,16 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    app.command("serve")(site.serve)
-    app.command("check-config")(site.check_config)
-    app.command("anchor")(anchor.anchor)
-    app.add_typer(ledger.app, name="ledger", help="Verify, explain and set up the ledger.")
-    app.add_typer(dev.app, name="dev", help="A whole development stack on this machine.")
+    asked = arguments[0] if arguments else ""
+    everything = asked not in COMMANDS and asked not in GROUPS
+    for name, (module, function) in COMMANDS.items():
+        if everything or name == asked:
+            app.command(name)(getattr(import_module(module), function))
+    for name, (module, text) in GROUPS.items():
+        if everything or name == asked:
+            app.add_typer(import_module(module).app, name=name, help=text)
+    # With one command alone typer would drop its name.
+    app.callback()(lambda: None)
     return app
 
 

@@ -69,6 +69,11 @@ class EmbeddedEngine:
             result: str = self._engine.eval_rule_as_json(rule)
         except (RuntimeError, TypeError) as error:
             raise PolicyUnavailableError(_brief(error)) from error
+        except BaseException as error:
+            # A panic of the native engine is no Exception. Nothing here awaits, so all else that is none is a signal.
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            raise PolicyUnavailableError("the engine panicked") from error
         return result
 
 

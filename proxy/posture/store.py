@@ -103,8 +103,8 @@ class PostureStore:
 def _from_row(generation: int, attributes: bytes) -> Posture:
     """:raises ValueError, KeyError, TypeError: it is not what :meth:`PostureStore.put` writes"""
     found = orjson.loads(attributes)
-    if type(found) is not dict:
-        raise ValueError("attributes are not an object")
+    if type(found) is not dict or not all(name.isascii() for name in found):
+        raise ValueError("attributes are not an object with ASCII names")
     return Posture(generation=generation, attributes={name: _attribute(each) for name, each in found.items()})
 
 

@@ -43,8 +43,19 @@ _Batch = tuple[list[_Row], list["asyncio.Future[Durable] | None"]]
 class Spool:
     """:class:`proxy.ports.Recorder` over one folder, which it locks for itself."""
 
-    def __init__(self, folder: Path, *, chain_id: int, contract: bytes, batch: int, limit: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        chain_id: int,
+        contract: bytes,
+        batch: int,
+        limit: int,
+        predecessor: bytes | None = None,
+    ) -> None:
         """Open or create the spool. To be called inside the running loop.
+
+        ``predecessor`` is the origin that stood here before, if known: a new spool succeeds it with nothing of it.
 
         :raises ConfigurationError: another process uses the folder, or it was made for another chain or contract
         :raises SpoolError: the folder cannot be used
@@ -185,7 +196,7 @@ class Spool:
         if self._closing or len(self._pending) >= self._limit:
             raise SpoolError("the spool takes no more records")
         identity = body.get("id")
-        encoded = commitment.canonical(body)
+        encoded = commitment.encode(body)
         self._pending.append((kind.value, identity if isinstance(identity, str) else "", encoded, future))
         if self._busy:
             return
