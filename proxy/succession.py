@@ -59,7 +59,8 @@ class Succession:
         if (
             status.get("state") == "diverged"
             and status.get("origin") == self._spool.origin.hex()
-            and isinstance(agreed, int)
+            and type(agreed) is int
+            and agreed >= 0
         ):
             try:
                 successor = await self._spool.succeed(agreed, self._clock())

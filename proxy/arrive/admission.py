@@ -26,7 +26,8 @@ class _Buckets:
 
     def __init__(self, bucket: Bucket) -> None:
         self._interval_s = 1 / bucket.per_s
-        self._depth_s = self._interval_s * bucket.burst
+        # The microsecond is for sums of floats: without it a bucket of one token may never give it.
+        self._depth_s = self._interval_s * bucket.burst + 1e-6
         self._full_at: LRUCache[Hashable, float] = LRUCache(REMEMBERED)
 
     def take(self, key: Hashable, now_s: float) -> bool:

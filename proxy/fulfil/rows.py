@@ -32,6 +32,6 @@ def _uids(row: Any) -> list[str]:
         values = element.get("Value") if isinstance(element, dict) else None
         if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
             found.append(values[0])
-    if not found or not isinstance(row.get(_UIDS[0]), dict):
-        raise ArchiveError("a row of the archive's search answer names no study")
+        elif not found:
+            raise ArchiveError("a row of the archive's search answer names no study")
     return found
