@@ -39,11 +39,17 @@ def open_origin(folder: Path, origin: bytes) -> Opened:
     return Opened(connection=connection, meta=meta, count=count, head=head, receipts=receipts)
 
 
-def open_or_create(folder: Path, chain_id: int, contract: bytes) -> Opened:
+def open_or_create(folder: Path, chain_id: int, contract: bytes, predecessor: bytes | None = None) -> Opened:
     try:
         origin = origin_file.current(folder)
         if origin is None:
-            origin = origin_file.create(folder, chain_id=chain_id, contract=contract).origin
+            origin = origin_file.create(
+                folder,
+                chain_id=chain_id,
+                contract=contract,
+                predecessor=predecessor,
+                agreed=None if predecessor is None else 0,
+            ).origin
             origin_file.point_to(folder, origin)
         opened = open_origin(folder, origin)
     except (sqlite3.Error, OSError) as error:

@@ -83,7 +83,7 @@ class Spool:
         with contextlib.ExitStack() as undo:
             self._lock = opening.lock(folder)
             undo.callback(self._lock.close)
-            self._use(opening.open_or_create(folder, chain_id, contract))
+            self._use(opening.open_or_create(folder, chain_id, contract, predecessor))
             undo.pop_all()
         self._switching = False
         self._work: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
