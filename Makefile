@@ -1,6 +1,6 @@
 # Dicomward. `make demo` shows it, `make test` tests it; each does all the set-up it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test ci check bench policy-test tools clean
+.PHONY: help setup demo up test test-full lock ci check bench policy-test tools clean
 SHELL := /bin/bash
 BIN := .venv/bin
 OPA := .tools/bin/opa
@@ -20,6 +20,15 @@ up: setup ## Run the dev stack in the foreground until Ctrl-C (flags: make up FL
 
 test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
 	$(BIN)/pytest $(ARGS)
+
+test-full: setup tools ## The long forms: 20 crashes under load, a minute without chain
+	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey $(ARGS)
+
+lock: ## Lock dependencies anew, with hashes (wants uv)
+	uv pip compile --generate-hashes --extra dev --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 pyproject.toml -o requirements-dev.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --python-version 3.11 -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 ci: check test ## What CI runs: the checks, then exactly `make test`
 
@@ -47,7 +56,7 @@ tools: # OPA and Kubo, which only tests need: tests that cannot have them skip a
 
 bench: setup ## Measure against nginx and against the archive alone
 	@deploy/tools.sh nginx ab
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 clean: ## Remove what set-up and runs made (not the cache shared by checkouts)
 	rm -rf .venv .tools .dev .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

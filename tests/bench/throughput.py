@@ -60,7 +60,9 @@ TRIVIAL = """
     listen 127.0.0.1:{port};
     location = /dicom-web/studies/{study}/series {{ default_type application/dicom+json; alias {dir}/series.json; }}
     location = /dicom-web/studies {{ default_type application/dicom+json; alias {dir}/rows.json; }}
-    location = {tiny} {{ default_type 'multipart/related; type="application/dicom"; boundary=b'; alias {dir}/tiny.bin; }}
+    location = {tiny} {{
+      default_type 'multipart/related; type="application/dicom"; boundary=b'; alias {dir}/tiny.bin;
+    }}
   }}
 """
 FRONT = """
