@@ -24,7 +24,8 @@ GROWTH = 32 * 2**20
 PIPELINED = 10_000
 HEAD_S, IDLE_S = 2.0, 2.0
 PER_S, BURST = 20, 40
-FLOOD = 2_000
+FLOOD = 1_500
+FLOOD_S = 60.0
 SEARCH = request("GET", "/dicom-web/studies?limit=1")
 REFUSED = request("GET", "/system")
 
@@ -94,13 +95,7 @@ def test_header_of_a_megabyte_is_refused(judge: Judge) -> None:
         b"GET /dicom-web/studies HTTP/1.1\r\n" + HOST + b"x" * 2**20 + b": x\r\n\r\n",
         b"GET /dicom-web/studies HTTP/1.1\r\n" + HOST + b"Accept: " + b"a/b," * 2**18 + b"\r\n\r\n",
         b"GET /dicom-web/studies HTTP/1.1\r\n" + HOST + b"X-A: b\r\n" * 100_000 + b"\r\n",
-        b"GET /dicom-web/studies HTTP/1.1\r\n"
-        + HOST
-        + b"X-A: "
-        + b"c" * 8000
-        + (b"\r\nX-A: " + b"c" * 8000) * 130
-        + b"\r\n\r\n",
-        b"\r\n" * 2**19,
+        b"GET /dicom-web/studies HTTP/1.1\r\n" + HOST + (b"X-A: " + b"c" * 8000 + b"\r\n") * 130 + b"\r\n",
         b"\xff" * 2**20,
     ],
     ids=["target", "method", "name", "accept", "100,000 headers", "130 large headers", "junk"],
@@ -176,7 +171,9 @@ def test_endless_body_of_a_refused_request_is_not_listened_to(judge: Judge) -> N
         b"G",
         b"GET /dicom-web/studies HTTP/1.1\r\n",
         b"GET /dicom-web/studies HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: b",
+        b"\r\n" * 2**19,
     ],
+    ids=["nothing", "one byte", "a request line", "half a field", "a megabyte of blank lines"],
 )
 def test_half_a_head_is_cut_at_its_deadline(strict: Judge, half: bytes) -> None:
     requests = strict.stack.metric("requests_total")
@@ -238,9 +235,9 @@ def test_flood_of_one_certificate_leaves_another_served_and_costs_few_records(st
         flood.start()
         served = []
         while flood.is_alive() and len(served) < BURST - 5:
-            served.append(strict.caller.ask(SEARCH, "technologist").reasons or strict.caller.ask(REFUSED).status)
+            served.append(strict.caller.ask(SEARCH, "technologist").reasons)
             time.sleep(0.05)
-        flood.join(60)
+        flood.join(FLOOD_S)
     seconds = time.monotonic() - started
     assert not flood.is_alive()
     assert served
@@ -249,11 +246,12 @@ def test_flood_of_one_certificate_leaves_another_served_and_costs_few_records(st
     time.sleep(1.3)
     counted = stack.metric("suppressed_total", reason="rate-limited") - suppressed
     assert counted == statuses[429]
-    # An admitted request costs a decision and an outcome, the refused ones one record a window.
-    admitted = BURST + PER_S * seconds + len(served)
+    assert statuses[404] <= BURST + PER_S * seconds + 2
+    # An admitted request costs a decision and an outcome; all the others one record a window and reason, of which
+    # there are two: rate-limited, and abandoned where the client had sent more before it heard of the end.
     written = stack.recorded() - records
-    assert written < 2 * admitted + seconds + 10
-    assert written < FLOOD // 4
+    assert written <= 2 * (statuses[404] + len(served)) + 2 * (seconds + 2)
+    assert written < FLOOD
 
 
 def test_pipelined_flood_ends_its_connection(strict: Judge) -> None:
@@ -283,7 +281,8 @@ def test_suppressed_records_name_reason_count_and_window(strict: Judge) -> None:
 
 def _flood(judge: Judge, statuses: Counter[int]) -> None:
     """One certificate, a new connection whenever the last one was closed on it."""
-    while statuses.total() < FLOOD:
+    deadline = time.monotonic() + FLOOD_S
+    while statuses.total() < FLOOD and time.monotonic() < deadline:
         with judge.caller.connected("radiologist") as wire:
             try:
                 while statuses.total() < FLOOD:

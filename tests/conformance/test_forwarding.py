@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.dev import dataset
+from tests.conformance.files import body, content_type, file
 from tests.conformance.judge import Judge
 from tests.conformance.wire import HOST, request
 from tests.simulators.relay import Seen
@@ -173,13 +174,15 @@ def test_several_requests_of_one_connection_are_several_decisions(judge: Judge) 
 
 
 def test_context_is_asked_for_in_canonical_form_too(judge: Judge) -> None:
-    fresh = dataset.study("report")
+    fresh = file("forwarding-context")
+    stored = request("POST", "/dicom-web/studies", content_type(), body=body(fresh.data))
+    assert judge.caller.ask(stored).status == 200  # and what was known of its study is forgotten
     before = judge.stack.relay.count
-    assert judge.caller.get(f"/dicom-web/studies/{fresh.uid}/metadata", *HOSTILE).status == 200
+    assert judge.caller.get(f"/dicom-web/studies/{fresh.study}/metadata", *HOSTILE).status == 200
     lookup, metadata = judge.stack.relay.settled(before)
     fields = "00080020,00080050,00080060,00080080,00100020"
-    _is_canonical(judge, lookup, "GET", f"/dicom-web/studies/{fresh.uid}/series?includefield={fields}", JSON)
-    _is_canonical(judge, metadata, "GET", f"/dicom-web/studies/{fresh.uid}/metadata", JSON)
+    _is_canonical(judge, lookup, "GET", f"/dicom-web/studies/{fresh.study}/series?includefield={fields}", JSON)
+    _is_canonical(judge, metadata, "GET", f"/dicom-web/studies/{fresh.study}/metadata", JSON)
 
 
 def _last(judge: Judge, before: int) -> Seen:

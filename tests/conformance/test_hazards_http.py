@@ -42,6 +42,7 @@ MALFORMED = {
     + STORE_TYPE
     + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a misspelt transfer coding": STORE + STORE_TYPE + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "no host": LINE + b"\r\n",
     "two hosts": LINE + HOST + HOST + b"\r\n",
     "two Purpose-Of-Use": LINE + HOST + b"Purpose-Of-Use: TREAT\r\nPurpose-Of-Use: HRESCH\r\n\r\n",
     "two Authorization": LINE + HOST + b"Authorization: a\r\nAuthorization: b\r\n\r\n",

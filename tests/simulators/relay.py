@@ -1,8 +1,7 @@
 """A recording relay between the proxy and the archive: what the archive was sent, byte for byte, is the judge of tests.
 
 It forwards bytes as they come and reads along. Its reader of HTTP/1.1 is deliberately naive and its own: whatever it
-cannot read ends the connection and shows as ``unreadable``. It can also be told to be absent, or to answer for the
-archive.
+cannot read ends the connection and shows as ``unreadable``. It can also be told to answer for the archive.
 """
 
 from __future__ import annotations
@@ -65,7 +64,6 @@ class Relay:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._canned: bytes | None = None
-        self._absent = False
         self.unreadable: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -95,16 +93,6 @@ class Relay:
             time.sleep(0.01)
             found = self.since(count)
         return found
-
-    @contextlib.contextmanager
-    def absent(self) -> Iterator[None]:
-        """Accept connections and close them at once."""
-        self._absent = True
-        self._drop()
-        try:
-            yield
-        finally:
-            self._absent = False
 
     @contextlib.contextmanager
     def answering(self, canned: bytes) -> Iterator[None]:
@@ -149,8 +137,6 @@ class Relay:
         with contextlib.ExitStack() as closing:
             closing.enter_context(client)
             self._hold(closing, client)
-            if self._absent:
-                return
             archive: socket.socket | None = None
             if self._canned is None:
                 try:
@@ -176,7 +162,14 @@ class Relay:
         closing.callback(release)
 
     def _forward(self, client: socket.socket, archive: socket.socket | None) -> None:
-        reader = _requests(self._note)
+        last: list[Seen] = []
+
+        def note(seen: Seen) -> None:
+            last[:] = [seen]
+            with self._lock:
+                self._seen.append(seen)
+
+        reader = _requests(note)
         next(reader)
         with contextlib.suppress(OSError):
             while data := client.recv(READ_BYTES):
@@ -187,13 +180,9 @@ class Relay:
                     return
                 if archive is not None:
                     archive.sendall(data)
-                elif self._canned is not None and self.count and self.since(self.count - 1)[0].complete:
+                elif self._canned is not None and last and last[0].complete:
                     client.sendall(self._canned)
                     return
-
-    def _note(self, seen: Seen) -> None:
-        with self._lock:
-            self._seen.append(seen)
 
 
 def _shut(connection: socket.socket) -> None:
