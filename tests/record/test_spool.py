@@ -362,3 +362,15 @@ async def test_file_that_no_pointer_reaches_is_ignored(spool: Spool, tmp_path: P
 async def test_reader_of_a_missing_origin_is_refused(spool: Spool, tmp_path: Path) -> None:
     with pytest.raises(SpoolError):
         OriginReader(tmp_path / "spool", bytes(32))
+
+
+async def test_spool_made_in_place_of_a_lost_one_names_it(open_spool: Open) -> None:
+    lost = bytes(range(32))
+    spool = open_spool(predecessor=lost)
+    await spool.record(Kind.DECISION, body(0))
+    await spool.close()
+    again = open_spool(predecessor=bytes(32))  # a spool that is there is not made anew
+    assert (again.origin, again.count) == (spool.origin, 1)
+    reader = current_reader(again._folder)
+    assert (reader.predecessor, reader.agreed) == (lost, 0)
+    reader.close()
