@@ -34,7 +34,10 @@ def canonical(record: JsonObject) -> bytes:
 
     :raises ValueError: a float, a large integer, a key that is not ASCII, a lone surrogate
     """
-    _check(record)
+    try:
+        _check(record)
+    except RecursionError as error:
+        raise ValueError("the record nests too deeply") from error
     return encode(record)
 
 
@@ -55,7 +58,7 @@ def _check(value: JsonValue) -> None:
         return
     if kind is dict:
         for key, inner in value.items():  # type: ignore[union-attr]
-            if not key.isascii():
+            if type(key) is not str or not key.isascii():
                 raise ValueError("record keys are ASCII")
             _check(inner)
     elif kind is list:
