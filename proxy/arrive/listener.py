@@ -36,13 +36,15 @@ class Limits:
 class Connection(RequestHandler):
     """One connection: its peer is read once, its certificate judged again on every request."""
 
-    __slots__ = ("_handler", "_peer", "_server")
+    __slots__ = ("_handler", "_peer", "_refused", "_server")
 
     def __init__(self, server: Server, handler: Handler, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
         self._handler = handler
         self._peer: Peer | None = None
+        self._refused = False
+        """Whether the parser gave up: what comes behind has no beginning that both sides agree on."""
 
     @property
     def peer(self) -> Peer:
@@ -61,6 +63,16 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         if not self._server.enter(self._peer):
             self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        error = getattr(self._messages[-1][0], "exc", None) if self._messages else None
+        if error is not None:
+            self._refused = True
+            # Through its traceback it holds all that was received, and itself: megabytes until garbage is collected.
+            error.__traceback__ = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._peer is not None and self._manager is not None:
