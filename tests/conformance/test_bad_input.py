@@ -14,7 +14,7 @@ from proxy.model import Kind
 from proxy.record.reader import current_reader
 from tests.conformance.conftest import caller_of
 from tests.conformance.judge import Judge
-from tests.conformance.wire import HOST, Caller, EndedError, Reply, Wire, request
+from tests.conformance.wire import HOST, EndedError, Reply, Wire, request
 from tests.laws import check_laws
 from tests.stack import RelayedStack, relayed_stack
 
@@ -72,13 +72,6 @@ def quick(within_s: float) -> Iterator[None]:
 
 
 BIG = b"GET /dicom-web/studies HTTP/1.1\r\n" + HOST + b"X-Big: " + b"x" * 2**20 + b"\r\n\r\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm(caller: Caller) -> None:
-    """A TLS connection's read buffer lives until the next collection of garbage: let there be some of them first."""
-    for _ in range(200):
-        caller.ask(BIG)
 
 
 def test_header_of_a_megabyte_is_refused(judge: Judge) -> None:
