@@ -65,10 +65,14 @@ def read_query(raw: str, level: Level, depth: int) -> Query:
     return query
 
 
+# What a query may hold bare (RFC 3986 3.4) and attribute values do hold, with the ``^`` of names: Orthanc matches
+# values as they are sent and decodes nothing. ``&``, ``=``, ``+``, ``#`` and ``%`` are always escaped.
+_BARE: Final = ",*?^:@/!$'()"
+
+
 def write_query(query: Query) -> str:
     """The query string of a canonical query: tags, one escape for each octet that needs one, no question mark."""
-    # Values hold a comma only as the separator of a list, so it stays bare.
-    parts = [f"{tag}={quote(value, safe=',')}" for tag, value in query.match]
+    parts = [f"{tag}={quote(value, safe=_BARE)}" for tag, value in query.match]
     if query.include:
         parts.append("includefield=" + ",".join(query.include))
     if query.fuzzy:
