@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
@@ -81,6 +82,10 @@ class Handler:
         except PeerGoneError:
             self._suppress_undecided(exchange, Reason.ABANDONED)
             return exchange.response or GoneResponse()
+        except asyncio.CancelledError:
+            # The proxy stops and did not wait any longer.
+            self._suppress_undecided(exchange, Reason.ABANDONED)
+            raise
         except Exception as error:  # whatever went wrong, nothing is served
             # Neither message nor locals: both may hold patient data.
             logger.error("request failed", exc_info=error)

@@ -21,6 +21,7 @@ from proxy.model import Peer
 MINIMUM_AIOHTTP: Final = (3, 14, 4)
 READ_BYTES: Final = 2**18
 LINGER_S: Final = 2.0
+CANCEL_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +164,18 @@ class Listener:
             raise ConfigurationError(f"listen: {host}:{port}: {error.strerror}") from error
 
     async def stop(self, timeout_s: float) -> None:
-        """Take no more connections, let requests under way end."""
+        """Take no more connections, let requests under way end; whatever has not after ``timeout_s`` is cancelled.
+
+        None of them runs any more when this returns.
+        """
         if self._listening is not None:
             self._listening.close()
             self.server.pre_shutdown()
-            await self.server.shutdown(timeout_s)
+            under_way = [task for connection in self.server.connections if (task := connection._task_handler)]
+            # The library waits for this long twice, and not for what it cancels then.
+            await self.server.shutdown(timeout_s / 2)
+            if under_way:
+                await asyncio.wait(under_way, timeout=CANCEL_S)
             await self._listening.wait_closed()
 
 

@@ -377,3 +377,20 @@ async def test_port_that_is_taken_names_the_key(pki: DevPki, door: Door) -> None
     other = Door(pki)
     with pytest.raises(ConfigurationError, match="listen"):
         await other.listener.start("127.0.0.1", door.port)
+
+
+async def test_request_that_a_stop_does_not_wait_for_is_counted_as_abandoned(pki: DevPki) -> None:
+    async with Door(pki) as door:
+
+        async def stalled(arrival: Arrival, exchange: Exchange) -> None:
+            await asyncio.Event().wait()
+
+        door.walk = stalled
+        asking = asyncio.create_task(door.say(GET))
+        while not door.arrivals:
+            await asyncio.sleep(0.01)
+        begun = asyncio.get_running_loop().time()
+        await door.listener.stop(0.4)
+        assert asyncio.get_running_loop().time() - begun < 1
+        assert door.suppressed.reasons == ["abandoned"]
+        assert await asking == b""
