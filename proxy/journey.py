@@ -59,7 +59,6 @@ class Journey:
         :raises PeerGoneError: before an answer began; the outcome is recorded
         """
         grounds = await self._judge(arrival)
-        self._count(grounds)
         try:
             request = grounds.request
             if not grounds.verdict.allow or isinstance(request, Refusal):
@@ -234,14 +233,3 @@ class Journey:
         await exchange.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
         await exchange.write(problem.body)
         await exchange.finish()
-
-    def _count(self, grounds: Grounds) -> None:
-        verdict, request = grounds.verdict, grounds.request
-        self._rooms.observer.count(
-            "decisions",
-            {
-                "result": "allow" if verdict.allow else "deny",
-                "reason": "" if verdict.allow else verdict.reasons[0],
-                "action": request.action.value if isinstance(request, DicomRequest) else "",
-            },
-        )

