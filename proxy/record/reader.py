@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from proxy.errors import SpoolError
+from proxy.errors import IntegrityError, SpoolError
 from proxy.model import RecordRow
 from proxy.record import origin_file
+
+_BYTES: Final = ("salt", "body", "leaf", "head")
+
+
+def _as_bytes(value: object) -> bytes:
+    """SQLite keeps texts and numbers in a column of bytes too. No leaf follows from what they are read as here."""
+    return value if isinstance(value, bytes) else b""
 
 
 class OriginReader:
     """:class:`proxy.ports.SpoolReader` over one origin's file."""
 
     def __init__(self, folder: Path, origin: bytes) -> None:
-        """:raises SpoolError: the file cannot be opened"""
+        """
+        :raises SpoolError: the file cannot be opened
+        :raises IntegrityError: it holds what no index reaches, and a search for a decision would find
+        """
         path = origin_file.database(folder, origin)
         try:
             self._connection = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
             self._meta = origin_file.read_meta(self._connection)
+            (lowest,) = self._connection.execute("SELECT min(idx) FROM record").fetchone()
         except sqlite3.Error as error:
             raise SpoolError(f"the spool of origin {origin.hex()} cannot be read: {error}") from error
+        if lowest is not None and lowest < 0:
+            self._connection.close()
+            raise IntegrityError(f"the spool of origin {origin.hex()} holds records before its first")
         self.origin = self._meta.origin
         self.predecessor = self._meta.predecessor
         self.agreed = self._meta.agreed
@@ -53,8 +67,8 @@ class OriginReader:
     def _rows(self, where: str, parameters: tuple[int | str, ...]) -> list[RecordRow]:
         found = self._query(f"SELECT {origin_file.COLUMNS} FROM record {where}", parameters)  # noqa: S608 - constants
         return [
-            RecordRow(index=i, kind=kind, id=id_, salt=salt, body=body, leaf=leaf, head=head)
-            for i, kind, id_, salt, body, leaf, head in found
+            RecordRow(index=i, kind=str(kind), id=str(id_), **dict(zip(_BYTES, map(_as_bytes, rest), strict=True)))
+            for i, kind, id_, *rest in found
         ]
 
     def _query(self, statement: str, parameters: tuple[int | str, ...]) -> list[Any]:
@@ -80,6 +94,8 @@ def open_readers(folder: Path) -> list[OriginReader]:
     readers: list[OriginReader] = []
     origin: bytes | None = current_reader(folder).origin
     while origin is not None and origin_file.database(folder, origin).is_file():
+        if any(reader.origin == origin for reader in readers):
+            raise IntegrityError(f"the spool of origin {origin.hex()} is named as its own predecessor")
         reader = OriginReader(folder, origin)
         readers.append(reader)
         origin = reader.predecessor

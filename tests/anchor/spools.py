@@ -132,6 +132,9 @@ class SpoolFile:
     def change_head(self, index: int) -> None:
         self.sql(lambda db: db.execute("UPDATE record SET head = ? WHERE idx = ?", (os.urandom(32), index)))
 
+    def turn_into_text(self, column: str, index: int) -> None:
+        self.sql(lambda db: db.execute(f"UPDATE record SET {column} = 'text' WHERE idx = ?", (index,)))
+
     def drop(self, index: int) -> None:
         self.sql(lambda db: db.execute("DELETE FROM record WHERE idx = ?", (index,)))
 

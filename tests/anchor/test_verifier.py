@@ -106,6 +106,8 @@ MUTATIONS: list[tuple[str, Tamper, dict[str, list[tuple[int, ...]]]]] = [
     ("one byte of a record not anchored yet", lambda s: s.change_record(52), {"record-changed": [(52,)]}),
     ("a leaf", lambda s: s.change_leaf(21), {"leaf-changed": [(21,)]}),
     ("a head", lambda s: s.change_head(22), {"head-changed": [(22,)]}),
+    ("a body turned into text", lambda s: s.turn_into_text("body", 23), {"record-changed": [(23,)]}),
+    ("a head turned into text", lambda s: s.turn_into_text("head", 23), {"head-changed": [(23,)]}),
     ("the first record dropped", lambda s: s.drop(0), {"record-missing": [(0,)]}),
     ("a record dropped", lambda s: s.drop(23), {"record-missing": [(23,)]}),
     ("an unanchored record dropped", lambda s: s.drop(55), {"record-missing": [(55,)]}),

@@ -374,3 +374,19 @@ async def test_spool_made_in_place_of_a_lost_one_names_it(open_spool: Open) -> N
     reader = current_reader(again._folder)
     assert (reader.predecessor, reader.agreed) == (lost, 0)
     reader.close()
+
+
+async def test_record_before_the_first_is_named_by_readers(spool: Spool, tmp_path: Path) -> None:
+    await spool.record(Kind.DECISION, body(1))
+    folder = tmp_path / "spool"
+    tamper(folder, spool.origin, "INSERT INTO record SELECT -1, kind, 'planted', salt, body, leaf, head FROM record")
+    with pytest.raises(IntegrityError, match="before its first"):
+        current_reader(folder)
+
+
+async def test_spool_that_succeeds_itself_ends_the_search_for_predecessors(spool: Spool, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    itself = "UPDATE meta SET value = (SELECT value FROM meta WHERE key = 'origin') WHERE key = 'predecessor'"
+    tamper(folder, spool.origin, itself)
+    with pytest.raises(IntegrityError, match="its own predecessor"):
+        open_readers(folder)
