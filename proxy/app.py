@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -285,6 +286,9 @@ class App:
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")
         await self.admin.start(site.listen.admin_host, site.listen.admin_port)
+        # What is loaded stays: the collector need not look through it again while requests are served.
+        gc.collect()
+        gc.freeze()
         await self.listener.start(site.listen.host, site.listen.port)
         logger.info("serving", extra={"host": site.listen.host, "port": site.listen.port})
 

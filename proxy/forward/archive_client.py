@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +62,41 @@ class _Answer:
             raise ArchiveError(f"the archive's answer broke off: {type(error).__name__}") from error
 
 
+class _Asking:
+    """One question, as a context: entered with an answer that was checked, left with the connection given back.
+
+    A class and not a generator, for it stands in the way of every request.
+    """
+
+    __slots__ = ("_asked", "_response", "_statuses", "_wanted")
+
+    def __init__(
+        self, asked: Awaitable[aiohttp.ClientResponse], wanted: Representation, statuses: frozenset[int]
+    ) -> None:
+        self._asked = asked
+        self._wanted = wanted
+        self._statuses = statuses
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> _Answer:
+        """:raises ArchiveError: no answer, or not one that was asked for"""
+        response = self._response = await self._asked
+        try:
+            if response.status not in self._statuses:
+                raise ArchiveError(f"the archive answered {response.status}")
+            # An answer without rows or object says nothing of a type that anyone would be shown.
+            typed = response.status not in (204, 404)
+            return _Answer(response, _checked_type(response, self._wanted) if typed else "")
+        except ArchiveError:
+            response.close()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        # Gives the connection back where the answer was read to its end, and closes it where it was not.
+        if self._response is not None:
+            self._response.release() if self._response.content.at_eof() else self._response.close()
+
+
 class ArchiveClient:
     """The transport half of :class:`proxy.ports.Archive`."""
 
@@ -79,11 +113,7 @@ class ArchiveClient:
         # RFC 7239 4 wants a quoted-string where there is a port; Orthanc would put the quotes into its links.
         self._forwarded = f"host={public.authority};proto={public.scheme}"
         self._auth = (
-            None
-            if settings.username is None
-            else aiohttp.encode_basic_auth(settings.username, settings.password or "")
-            if hasattr(aiohttp, "encode_basic_auth")
-            else aiohttp.BasicAuth(settings.username, settings.password or "", "utf-8").encode()
+            None if settings.username is None else aiohttp.encode_basic_auth(settings.username, settings.password or "")
         )
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s, sock_read=settings.idle_s)
         self._tls: ssl.SSLContext | bool = settings.tls or True
@@ -106,35 +136,27 @@ class ArchiveClient:
             trust_env=False,
         )
 
-    @asynccontextmanager
-    async def fetch(self, request: DicomRequest) -> AsyncIterator[_Answer]:
-        async with self._send(self._reads, request, None, ()) as response:
-            if response.status not in (_SEARCH_STATUS if request.action is Action.SEARCH else _FETCH_STATUS):
-                raise ArchiveError(f"the archive answered {response.status}")
-            content_type = "" if response.status != 200 else _checked_type(response, request.representation)
-            yield _Answer(response, content_type)
+    def fetch(self, request: DicomRequest) -> _Asking:
+        statuses = _SEARCH_STATUS if request.action is Action.SEARCH else _FETCH_STATUS
+        return _Asking(self._ask(self._reads, request, None, ()), request.representation, statuses)
 
-    @asynccontextmanager
-    async def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> AsyncIterator[_Answer]:
+    def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> _Asking:
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        async with self._send(self._writes, request, body, ((hdrs.CONTENT_TYPE, content_type),)) as response:
-            if response.status not in _STORE_STATUS:
-                raise ArchiveError(f"the archive answered {response.status} to a store")
-            yield _Answer(response, _checked_type(response, Representation.JSON))
+        asked = self._ask(self._writes, request, body, ((hdrs.CONTENT_TYPE, content_type),))
+        return _Asking(asked, Representation.JSON, _STORE_STATUS)
 
-    @asynccontextmanager
-    async def _send(
+    async def _ask(
         self,
         session: aiohttp.ClientSession,
         request: DicomRequest,
         body: AsyncIterator[bytes] | None,
         more: tuple[tuple[str, str], ...],
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> aiohttp.ClientResponse:
         headers = [*self._headers_of(request), *more, (hdrs.FORWARDED, self._forwarded)]
         if self._auth is not None:
             headers.append((hdrs.AUTHORIZATION, self._auth))
         try:
-            response = await session.request(
+            return await session.request(
                 request.method,
                 URL(self._base + self._target_of(request), encoded=True),
                 headers=headers,
@@ -145,11 +167,6 @@ class ArchiveClient:
             raise ArchiveTimeoutError("the archive did not answer in time") from error
         except aiohttp.ClientError as error:
             raise ArchiveError(f"the archive could not be asked: {type(error).__name__}") from error
-        try:
-            yield response
-        finally:
-            # Gives the connection back where the answer was read to its end, and closes it where it was not.
-            response.release() if response.content.at_eof() else response.close()
 
     async def close(self) -> None:
         await self._reads.close()
