@@ -1,0 +1,60 @@
+"""The values that rooms hand to each other.
+
+Each is frozen and legal once it exists: whoever holds a ``DicomRequest`` holds something the grammar
+accepted. Wire names (JSON, Rego, DICOM tags) stand only in ``to_wire``. Times are aware UTC datetimes;
+one ``now`` a request is passed along. ``JsonValue`` excludes floats on purpose: records are hashed, and
+the canonical form of a float is a quarrel nobody needs.
+"""
+
+from proxy.model.asked import Action, DicomRequest, Level, PartHeader, Query, Refusal, Representation, ResourceContext
+from proxy.model.asking import Arrival, Peer, Posture, PostureAttribute, Principal, Revocation
+from proxy.model.base import (
+    MAX_INTEGER,
+    DecisionId,
+    DeviceId,
+    InstanceUid,
+    JsonObject,
+    JsonValue,
+    PolicyDigest,
+    SeriesUid,
+    StudyUid,
+    wire_time,
+)
+from proxy.model.decided import Grounds, Obligation, Verdict
+from proxy.model.reasons import Reason
+from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
+
+__all__ = [
+    "MAX_INTEGER",
+    "Action",
+    "Arrival",
+    "DecisionId",
+    "DeviceId",
+    "DicomRequest",
+    "Durable",
+    "Grounds",
+    "InstanceUid",
+    "JsonObject",
+    "JsonValue",
+    "Kind",
+    "Level",
+    "Obligation",
+    "OutcomeStatus",
+    "PartHeader",
+    "Peer",
+    "PolicyDigest",
+    "Posture",
+    "PostureAttribute",
+    "Principal",
+    "Query",
+    "Reason",
+    "RecordRow",
+    "Refusal",
+    "Representation",
+    "ResourceContext",
+    "Revocation",
+    "SeriesUid",
+    "StudyUid",
+    "Verdict",
+    "wire_time",
+]

@@ -1,0 +1,73 @@
+"""The closed vocabulary of refusals."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason for which this system refuses: the closed vocabulary of answers, records and metrics.
+
+    Codes marked *policy* are produced by Rego METADATA ``custom.code``; a test holds enum, METADATA and
+    documentation equal.
+    """
+
+    # arrive
+    MALFORMED_REQUEST = "malformed-request"
+    RATE_LIMITED = "rate-limited"
+    REQUEST_TIMEOUT = "request-timeout"
+    ABANDONED = "abandoned"
+    INTERNAL_ERROR = "internal-error"
+    # identify
+    CERTIFICATE_MISSING = "certificate-missing"
+    CERTIFICATE_UNTRUSTED = "certificate-untrusted"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
+    CERTIFICATE_PROFILE = "certificate-profile"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    REVOCATION_STALE = "revocation-stale"
+    # posture
+    POSTURE_UNAVAILABLE = "posture-unavailable"
+    # interpret
+    UNKNOWN_ROUTE = "unknown-route"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    INVALID_UID = "invalid-uid"
+    INVALID_PATH = "invalid-path"
+    INVALID_QUERY = "invalid-query"
+    FORBIDDEN_HEADER = "forbidden-header"
+    NOT_ACCEPTABLE = "not-acceptable"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    UNEXPECTED_BODY = "unexpected-body"
+    MULTIPART_MALFORMED = "multipart-malformed"
+    PART_UNREADABLE = "part-unreadable"
+    STUDY_MISMATCH = "study-mismatch"
+    TOO_LARGE = "too-large"
+    NOT_YET = "not-yet"
+    # context
+    ARCHIVE_UNAVAILABLE = "archive-unavailable"
+    ARCHIVE_TIMEOUT = "archive-timeout"
+    # decide (policy)
+    ACTION_NOT_PERMITTED = "action-not-permitted"
+    SUBJECT_UNKNOWN = "subject-unknown"
+    INSTITUTION_NOT_GRANTED = "institution-not-granted"
+    PARTIAL_STUDY = "partial-study"
+    RESOURCE_UNKNOWN = "resource-unknown"
+    PURPOSE_NOT_PERMITTED = "purpose-not-permitted"
+    QUERY_NOT_PERMITTED = "query-not-permitted"
+    POSTURE_MISSING = "posture-missing"
+    POSTURE_STALE = "posture-stale"
+    POSTURE_DISK_UNENCRYPTED = "posture-disk-unencrypted"
+    POSTURE_PATCHES_OLD = "posture-patches-old"
+    POSTURE_SCREEN_UNLOCKED = "posture-screen-unlocked"
+    POSTURE_FIREWALL_OFF = "posture-firewall-off"
+    POSTURE_MALWARE_PROTECTION_OFF = "posture-malware-protection-off"
+    # decide (engine)
+    POLICY_UNAVAILABLE = "policy-unavailable"
+    # fulfil
+    OBLIGATION_UNKNOWN = "obligation-unknown"
+    MASK_NOT_POSSIBLE = "mask-not-possible"
+    SEARCH_TOO_BROAD = "search-too-broad"
+    # record
+    RECORD_NOT_DURABLE = "record-not-durable"
+    # a lease that ended while a stream was under way
+    LEASE_ENDED = "lease-ended"

@@ -1,0 +1,48 @@
+"""What is recorded, and where it stands (steps 6, 11 and 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    DECISION = "decision"
+    PART = "part"
+    OUTCOME = "outcome"
+    EVENT = "event"
+    SUPPRESSED = "suppressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durable:
+    """Where a record stands in its origin's chain once fsync has returned."""
+
+    origin: bytes
+    index: int
+    leaf: bytes
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRow:
+    """One record as the spool holds it: ``leaf == SHA-256(0x00 || salt || body)``."""
+
+    index: int
+    kind: str
+    id: str
+    salt: bytes
+    body: bytes
+    """Canonical JSON, RFC 8785."""
+    leaf: bytes
+    head: bytes
+
+
+class OutcomeStatus(StrEnum):
+    COMPLETE = "complete"
+    ABORTED = "aborted"
+    """The client went away."""
+    TERMINATED = "terminated"
+    """Cut by the proxy: ``reason`` says why."""
+    FAILED = "failed"
+    """The archive failed after the decision."""
