@@ -84,17 +84,9 @@ class App:
         """
         self.site = site
         self.tally = watch.Tally()
-        self.certificates = identify.Certificates(
-            [
-                identify.AuthorityFiles(name=a.name, certificate=a.certificate, crls=a.crls, actions=a.actions)
-                for a in site.identify.authorities
-            ],
-            site.identify.device_san,
-        )
+        self.certificates = _certificates(site)
         self.postures = posture.PostureStore(site.posture.store)
-        self.engine = decide.ReloadingEngine(
-            site.policy.directory, self.tally, deadline_s=site.policy.compile_s, clock=utc_now
-        )
+        self.engine = _engine(site, self.tally)
         self.spool = record.Spool(
             site.record.directory,
             chain_id=site.ledger.chain_id,
@@ -115,7 +107,7 @@ class App:
         self.succession = Succession(self.spool, site.ledger.status_file, utc_now)
         self.handler = self._handler()
         self.handshakes = arrive.Handshakes(site.limits.connections)
-        self.listener = arrive.Listener(self.handler, _limits(site), self._tls())
+        self.listener = arrive.Listener(self.handler, _limits(site), _tls(site, self.handshakes))
         self.admin = watch.Admin(self.tally, self._ready)
         self._tasks: list[asyncio.Task[None]] = []
         self._watch()
@@ -177,14 +169,6 @@ class App:
             clock=utc_now,
             idle_s=limits.idle_s,
             body_bytes=limits.body_bytes,
-        )
-
-    def _tls(self) -> ssl.SSLContext:
-        return arrive.server_context(
-            self.site.listen.certificate,
-            self.site.listen.key,
-            [authority.certificate for authority in self.site.identify.authorities],
-            self.handshakes,
         )
 
     def _ready(self) -> Mapping[str, bool]:
@@ -319,6 +303,17 @@ def _not_silently(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
+def check(site: Site) -> None:
+    """Read what a start would read of certificates, revocation lists, secrets and policies, and change nothing.
+
+    :raises ConfigurationError: the start would fail
+    """
+    _certificates(site)
+    _tls(site, arrive.Handshakes(1))
+    _archive_settings(site)
+    _engine(site, watch.Tally())
+
+
 async def serve(site: Site) -> None:
     """Run a site until SIGTERM or SIGINT."""
     app = App(site)
@@ -331,6 +326,23 @@ async def serve(site: Site) -> None:
         await stop.wait()
     finally:
         await app.stop()
+
+
+def _certificates(site: Site) -> identify.Certificates:
+    files = [
+        identify.AuthorityFiles(name=a.name, certificate=a.certificate, crls=a.crls, actions=a.actions)
+        for a in site.identify.authorities
+    ]
+    return identify.Certificates(files, site.identify.device_san)
+
+
+def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
+    return decide.ReloadingEngine(site.policy.directory, tally, deadline_s=site.policy.compile_s, clock=utc_now)
+
+
+def _tls(site: Site, handshakes: arrive.Handshakes) -> ssl.SSLContext:
+    authorities = [authority.certificate for authority in site.identify.authorities]
+    return arrive.server_context(site.listen.certificate, site.listen.key, authorities, handshakes)
 
 
 def _limits(site: Site) -> arrive.Limits:

@@ -33,6 +33,7 @@ def check_config(
     """Check a configuration and say what it amounts to."""
     path = site_path(config, dir)
     site = load_site(path)
+    app.check(site)
     if as_json:
         typer.echo(json.dumps(site.model_dump(mode="json"), indent=2))
     else:
