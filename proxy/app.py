@@ -174,8 +174,8 @@ class App:
     def _ready(self) -> Mapping[str, bool]:
         now = utc_now()
         return {
+            "listening": self.listener.listening,
             "spool": self.spool.healthy,
-            "policy": True,
             "revocation": all(end > now for end in self.certificates.revocation_expires.values()),
         }
 

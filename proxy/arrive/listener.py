@@ -147,6 +147,10 @@ class Listener:
         self._context = context
         self._listening: asyncio.Server | None = None
 
+    @property
+    def listening(self) -> bool:
+        return self._listening is not None and self._listening.is_serving()
+
     async def start(self, host: str, port: int) -> None:
         """:raises ConfigurationError: the address cannot be bound"""
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from deploy.dev.layout import Ports
 from deploy.dev.stack import DevStack
+from tests.laws import check_laws
 from tests.stack import GENEROUS
 
 FULL = os.environ.get("DICOMWARD_FULL") == "1"
@@ -20,3 +21,5 @@ FULL = os.environ.get("DICOMWARD_FULL") == "1"
 def stack(tmp_path: Path) -> Iterator[DevStack]:
     with DevStack(tmp_path / "stack", ports=Ports.free(), overrides={"limits": dict(GENEROUS)}) as running:
         yield running
+        # Chain and outcomes are the tests' own: here proxies were killed and spools put back.
+        check_laws(running, chain=False, outcomes=False)

@@ -13,6 +13,7 @@ import requests
 from deploy.dev.layout import ROOT, Ports
 from deploy.dev.metrics import total
 from deploy.dev.stack import DevStack
+from tests.laws import check_laws
 from tests.stack import GENEROUS
 
 
@@ -23,6 +24,7 @@ def edited(tmp_path: Path) -> Iterator[tuple[DevStack, Path]]:
     overrides = {"limits": dict(GENEROUS)}
     with DevStack(tmp_path / "stack", ports=Ports.free(), policies=policies, overrides=overrides) as running:
         yield running, policies
+        check_laws(running)
 
 
 def _status(stack: DevStack, who: str) -> int:
