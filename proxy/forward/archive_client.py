@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -142,8 +144,29 @@ class ArchiveClient:
 
     def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> _Asking:
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        asked = self._ask(self._writes, request, body, ((hdrs.CONTENT_TYPE, content_type),))
+        asked = self._send(request, body, ((hdrs.CONTENT_TYPE, content_type),))
         return _Asking(asked, Representation.JSON, _STORE_STATUS)
+
+    async def _send(
+        self, request: DicomRequest, body: AsyncIterator[bytes], more: tuple[tuple[str, str], ...]
+    ) -> aiohttp.ClientResponse:
+        """:meth:`_ask` with a deadline on each piece that the archive has to take: the client library knows none."""
+        now = asyncio.get_running_loop().time
+
+        async def paced() -> AsyncIterator[bytes]:
+            async for chunk in body:
+                # Where an answer came before the body's end nobody waits any more, and the deadline is over.
+                with suppress(RuntimeError):
+                    taking.reschedule(now() + self._settings.idle_s)
+                yield chunk
+                with suppress(RuntimeError):
+                    taking.reschedule(None)
+
+        try:
+            async with asyncio.timeout(None) as taking:
+                return await self._ask(self._writes, request, paced(), more)
+        except TimeoutError as error:
+            raise ArchiveTimeoutError("the archive took no byte of a store in time") from error
 
     async def _ask(
         self,

@@ -312,6 +312,25 @@ async def test_store_is_sent_once_whatever_becomes_of_it(
     assert len(archive.conversations) == 2
 
 
+async def test_archive_that_stops_taking_a_store_is_late(archive: SimulatedArchive, client: ArchiveClient) -> None:
+    archive.answer = stalling
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(ArchiveTimeoutError):
+        await stored(client, *[bytes(2**20)] * 64)
+    assert asyncio.get_running_loop().time() - begun < 5
+
+
+async def test_client_that_is_slow_is_not_the_archives_fault(archive: SimulatedArchive, client: ArchiveClient) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for part in (b"one", b"two"):
+            await asyncio.sleep(0.5)
+            yield part
+
+    async with client.store(STORE, slowly(), "x") as answer:
+        assert answer.status == 200
+    assert archive.conversations[0].body == b"onetwo"
+
+
 async def test_store_uses_no_connection_twice(archive: SimulatedArchive, client: ArchiveClient) -> None:
     for _ in range(3):
         await stored(client, b"one")
