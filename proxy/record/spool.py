@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 LATER_S: Final = 0.05
 """How long a record that nobody waits for may wait for company."""
 
+_BATCH_FAILURES: Final = (sqlite3.Error, OSError, MemoryError, ValueError, OverflowError)
+"""What a batch may end in. Were the thread to end with it, every later request would wait for ever."""
+
 _Pending = tuple[str, str, bytes, "asyncio.Future[Durable] | None"]
 _Row = tuple[int, str, str, bytes, bytes, bytes, bytes]
 _Batch = tuple[list[_Row], list["asyncio.Future[Durable] | None"]]
@@ -238,17 +241,17 @@ class Spool:
             failure: str | None = None
             try:
                 self._connection.execute(statement, [value for row in rows for value in row])
-            except sqlite3.Error as error:
-                failure = str(error)
+            except _BATCH_FAILURES as error:
+                failure = str(error) or type(error).__name__
                 self._reopen()
             self._loop.call_soon_threadsafe(self._settle, rows, futures, failure)
 
     def _reopen(self) -> None:
         # After a failed commit only the file knows what it holds. A connection that stays closed fails every batch.
-        self._connection.close()
         try:
+            self._connection.close()
             self._use(opening.open_origin(self._folder, self._meta.origin))
-        except (sqlite3.Error, OSError, SpoolError, IntegrityError) as error:
+        except (*_BATCH_FAILURES, SpoolError, IntegrityError) as error:
             logger.error("spool cannot be reopened", extra={"detail": str(error)})
 
     def _settle(self, rows: list[_Row], futures: list[asyncio.Future[Durable] | None], failure: str | None) -> None:

@@ -390,3 +390,22 @@ async def test_spool_that_succeeds_itself_ends_the_search_for_predecessors(spool
     tamper(folder, spool.origin, itself)
     with pytest.raises(IntegrityError, match="its own predecessor"):
         open_readers(folder)
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), OSError("no memory"), ValueError("surrogate")])
+async def test_failure_that_is_not_sqlites_fails_its_batch_and_no_other(spool: Spool, failure: Exception) -> None:
+    class Broken:
+        def execute(self, *_: object) -> None:
+            raise failure
+
+        def close(self) -> None:
+            pass
+
+    before, spool._connection = spool._connection, Broken()  # type: ignore[assignment]
+    before.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(SpoolError):
+            await spool.record(Kind.DECISION, body(1))
+        assert not spool.healthy
+        assert (await spool.record(Kind.DECISION, body(2))).index == 0
+    assert spool.healthy
