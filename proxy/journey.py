@@ -189,10 +189,13 @@ class Journey:
             await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
 
     async def _stream(self, answer: Sending, found: ArchiveAnswer) -> None:
-        with self.leases.hold(answer.grounds, answer.exchange.abort) as lease:
-            await answer.stream(200, found.content_type, found.length, found.chunks(), lease)
-        if lease.ended and not answer.ended:
-            answer.outcome(OutcomeStatus.TERMINATED, lease.ended[0])
+        ended: tuple[str, ...] = ()
+        try:
+            with self.leases.hold(answer.grounds, answer.exchange.abort) as lease:
+                await answer.stream(200, found.content_type, found.length, found.chunks(), lease)
+            ended = lease.ended
+        finally:
+            answer.close(ended)
 
     async def _search(self, grounds: Grounds, request: DicomRequest, exchange: Exchange) -> None:
         """Rows first, then the record that names them, then the answer."""

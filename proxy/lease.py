@@ -70,6 +70,8 @@ class Leases:
         """Judge again every stream whose grounds changed or ended."""
         now = self._clock()
         for lease in tuple(self._held):
+            if lease.ended:
+                continue
             grounds = lease.grounds
             until = grounds.until
             if (until is None or now < until) and self._stamp_now(grounds, now) == grounds.stamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from proxy import records
 from proxy.errors import ArchiveError, PeerGoneError
@@ -76,6 +76,11 @@ class Sending:
             self.outcome(OutcomeStatus.FAILED, error.code)
             return
         self.outcome(OutcomeStatus.COMPLETE)
+
+    def close(self, ended: Sequence[str]) -> None:
+        """Leave an outcome however the walk ends: cut by its lease, cancelled by a stop, or by an error of ours."""
+        if not self.ended:
+            self.outcome(OutcomeStatus.TERMINATED, ended[0] if ended else None)
 
     def outcome(self, status: OutcomeStatus, reason: str | None = None) -> None:
         self.ended = True

@@ -34,6 +34,7 @@ from proxy.model import (
     PartHeader,
     Reason,
     ResourceContext,
+    StudyUid,
     Verdict,
 )
 from proxy.ports import Exchange
@@ -54,6 +55,8 @@ class Storing:
         self._exchange = exchange
         self._accepted: list[PartHeader] = []
         self._refused: list[tuple[PartHeader, str]] = []
+        self._patients: dict[StudyUid, str] = {}
+        """By study that the archive did not know: the patient its first part named."""
         self._failure: DicomwardError | None = None
 
     async def walk(self) -> None:
@@ -62,20 +65,26 @@ class Storing:
         self._exchange.decided = True
         durable = await recording
         answer = Sending(self._rooms, self._grounds, durable, self._exchange)
-        with self._leases.hold(self._grounds, self._exchange.abort) as lease:
-            try:
-                status, body = await self._store(lease)
-            except SpoolError:
-                await answer.problem(Reason.RECORD_NOT_DURABLE, OutcomeStatus.FAILED)
-            except PeerGoneError:
-                answer.outcome(OutcomeStatus.ABORTED)
-                self._exchange.abort()
-            except (PeerError, ArchiveError) as error:
-                await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
-            else:
-                await answer.whole(status, "application/dicom+json", body)
-        if lease.ended and not answer.ended:
-            answer.outcome(OutcomeStatus.TERMINATED, lease.ended[0])
+        ended: tuple[str, ...] = ()
+        try:
+            with self._leases.hold(self._grounds, self._exchange.abort) as lease:
+                await self._answer(answer, lease)
+            ended = lease.ended
+        finally:
+            answer.close(ended)
+
+    async def _answer(self, answer: Sending, lease: Lease) -> None:
+        try:
+            status, body = await self._store(lease)
+        except SpoolError:
+            await answer.problem(Reason.RECORD_NOT_DURABLE, OutcomeStatus.FAILED)
+        except PeerGoneError:
+            answer.outcome(OutcomeStatus.ABORTED)
+            self._exchange.abort()
+        except (PeerError, ArchiveError) as error:
+            await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
+        else:
+            await answer.whole(status, "application/dicom+json", body)
 
     async def _store(self, lease: Lease) -> tuple[int, bytes]:
         rooms = self._rooms
@@ -136,8 +145,7 @@ class Storing:
         if self._request.study is not None and header.study != self._request.study:
             verdict = Verdict.denied(Reason.STUDY_MISMATCH)
         else:
-            policy_input = self._question(header, lease)
-            verdict = await self._ask(policy_input)
+            policy_input, verdict = await self._decide(header, lease)
         await self._rooms.recorder.record(
             Kind.PART, records.part(self._grounds.decision, number, header, policy_input, verdict, now)
         )
@@ -148,7 +156,27 @@ class Storing:
             self._refused.append((header, verdict.reasons[0]))
         return verdict.allow
 
-    def _question(self, header: PartHeader, lease: Lease) -> JsonObject:
+    async def _decide(self, header: PartHeader, lease: Lease) -> tuple[JsonObject | None, Verdict]:
+        """Ask policy about a part as it says it is *and* as the study it goes to already is.
+
+        Otherwise a part that names another institution's study would pass as its own, and that study would belong
+        to two institutions from then on, or to two patients.
+        """
+        try:
+            target = await self._rooms.archive.context(
+                replace(self._request, level=Level.STUDY, study=header.study), self._rooms.clock()
+            )
+            patient = target.patient_id if target.known else self._patients.setdefault(header.study, header.patient_id)
+            if patient != header.patient_id:
+                return None, Verdict.denied(Reason.STUDY_MISMATCH)
+            policy_input = self._question(header, target, lease)
+            verdict = await self._rooms.engine.decide(policy_input)
+        except DicomwardError as error:
+            return None, Verdict.denied(Reason(error.code))
+        reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
+        return policy_input, verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
+
+    def _question(self, header: PartHeader, target: ResourceContext, lease: Lease) -> JsonObject:
         now = self._rooms.clock()
         grounds = lease.grounds
         if grounds.posture is None:
@@ -167,20 +195,12 @@ class Storing:
             ),
             resource=ResourceContext(
                 known=True,
-                as_of=now,
+                as_of=target.as_of,
                 patient_id=header.patient_id,
                 accession_number=header.accession_number,
                 modalities=(header.modality,),
-                institutions=(header.institution,),
+                institutions=tuple(sorted({header.institution, *target.institutions})),
                 study_date=header.study_date,
             ),
             network=grounds.arrival.peer.address,
         )
-
-    async def _ask(self, policy_input: JsonObject) -> Verdict:
-        try:
-            verdict = await self._rooms.engine.decide(policy_input)
-        except DicomwardError as error:
-            return Verdict.denied(Reason(error.code))
-        reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
-        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)

@@ -96,6 +96,8 @@ class Succession:
     def _number(self, field: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
         def read() -> Mapping[tuple[str, ...], float]:
             value = self._status.get(field)
+            if value is None and field == "oldest_unanchored_s" and field in self._status:
+                value = 0.0  # nothing waits
             return {(): float(value)} if isinstance(value, int | float) else {}
 
         return read

@@ -161,4 +161,4 @@ async def test_metrics_leave_out_what_the_file_does_not_tell(
 ) -> None:
     file.write_text(status(spool, state=["x"], included=None, final="8", lag=None, oldest_unanchored_s=None))
     await succession.look()
-    assert exposed(succession) == {"stateunknown": 1}
+    assert exposed(succession) == {"stateunknown": 1, "oldest_unanchored_seconds": 0}

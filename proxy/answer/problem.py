@@ -64,7 +64,7 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.UNEXPECTED_BODY: Entry(400, "This request takes no body", "Send it without a body."),
     R.MULTIPART_MALFORMED: Entry(400, "The multipart body is not well formed", "See docs/grammar.md, stores."),
     R.PART_UNREADABLE: Entry(400, "A part is not a readable DICOM file", "Send PS3.10 files with file meta."),
-    R.STUDY_MISMATCH: Entry(409, "A part belongs to another study", "Store it to its own study, or to /studies."),
+    R.STUDY_MISMATCH: Entry(409, "A part does not fit the study it goes to", "Check its study and patient."),
     R.TOO_LARGE: Entry(413, "The request is larger than this site accepts", "Send less at a time."),
     R.NOT_YET: Entry(403, "This capability is not available in this version", _READ_GRAMMAR),
     R.ARCHIVE_UNAVAILABLE: Entry(502, "The archive did not give a DICOMweb answer", _OPERATOR),

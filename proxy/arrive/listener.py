@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,8 +20,13 @@ from proxy.arrive.handler import Handler
 from proxy.errors import ConfigurationError
 from proxy.model import Peer
 
+logger = logging.getLogger(__name__)
+
 MINIMUM_AIOHTTP: Final = (3, 14, 4)
 READ_BYTES: Final = 2**18
+BACKLOG: Final = 1024
+PAUSE_S: Final = 0.05
+"""Before the next try, where the system has no more descriptors."""
 LINGER_S: Final = 2.0
 CANCEL_S: Final = 2.0
 
@@ -37,11 +44,12 @@ class Limits:
 class Connection(RequestHandler):
     """One connection: its peer is read once, its certificate judged again on every request."""
 
-    __slots__ = ("_handler", "_peer", "_refused", "_server")
+    __slots__ = ("_handler", "_peer", "_refused", "_seat", "_server")
 
-    def __init__(self, server: Server, handler: Handler, **settings: Any) -> None:
+    def __init__(self, server: Server, handler: Handler, seat: Seat, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
+        self._seat = seat
         self._handler = handler
         self._peer: Peer | None = None
         self._refused = False
@@ -62,8 +70,6 @@ class Connection(RequestHandler):
             connection=next(self._server.numbers),
         )
         super().connection_made(transport)
-        if not self._server.enter(self._peer):
-            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -77,7 +83,7 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._peer is not None and self._manager is not None:
-            self._server.leave(self._peer)
+            self._seat.leave()
             self._handler.abandon(len(self._messages))
             self._messages.clear()
         super().connection_lost(exc)
@@ -112,28 +118,45 @@ class Server(web.Server):
         self._limits = limits
         self._per_address: Counter[str] = Counter()
         self.numbers = count(1)
+        self.open_connections = 0
+        """Connections, unfinished handshakes included."""
         self.refused = 0
 
-    def __call__(self) -> RequestHandler:
-        return Connection(self, self._handler, loop=self._loop, **self._kwargs)
+    def connection(self, seat: Seat) -> Connection:
+        return Connection(self, self._handler, seat, loop=self._loop, **self._kwargs)
 
-    def enter(self, peer: Peer) -> bool:
-        self._per_address[peer.address] += 1
-        allowed = (
-            self._per_address.total() <= self._limits.connections
-            and self._per_address[peer.address] <= self._limits.connections_per_address
-        )
-        self.refused += not allowed
-        return allowed
+    def seat(self, address: str) -> Seat | None:
+        """A place for one more connection of an address, from its first packet on; ``None`` where there is none."""
+        if (
+            self.open_connections >= self._limits.connections
+            or self._per_address[address] >= self._limits.connections_per_address
+        ):
+            self.refused += 1
+            return None
+        self._per_address[address] += 1
+        self.open_connections += 1
+        return Seat(self, address)
 
-    def leave(self, peer: Peer) -> None:
-        self._per_address[peer.address] -= 1
-        if not self._per_address[peer.address]:
-            del self._per_address[peer.address]
+    def leave(self, address: str) -> None:
+        self.open_connections -= 1
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
 
-    @property
-    def open_connections(self) -> int:
-        return self._per_address.total()
+
+class Seat:
+    """One connection's share of the limits, handed back once, whether its handshake ended or not."""
+
+    __slots__ = ("_address", "_server")
+
+    def __init__(self, server: Server, address: str) -> None:
+        self._server: Server | None = server
+        self._address = address
+
+    def leave(self) -> None:
+        if self._server is not None:
+            self._server.leave(self._address)
+            self._server = None
 
 
 class Listener:
@@ -145,42 +168,83 @@ class Listener:
         self.server = Server(handler, limits)
         self._limits = limits
         self._context = context
-        self._listening: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._handshaking: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, for whoever asked for any."""
+        return 0 if self._socket is None else int(self._socket.getsockname()[1])
 
     @property
     def listening(self) -> bool:
-        return self._listening is not None and self._listening.is_serving()
+        return self._accepting is not None and not self._accepting.done()
 
     async def start(self, host: str, port: int) -> None:
         """:raises ConfigurationError: the address cannot be bound"""
         try:
-            self._listening = await asyncio.get_running_loop().create_server(
-                self.server,
-                host,
-                port,
+            self._socket = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
+            )
+        except OSError as error:
+            raise ConfigurationError(f"listen: {host}:{port}: {error.strerror}") from error
+        self._socket.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept(self._socket), name="accept")
+
+    async def _accept(self, listening: socket.socket) -> None:
+        """Connections are taken here, and not by the loop, so that an address is known before its handshake.
+
+        Handshakes that never end would otherwise lock everybody out, from one address and without a certificate.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listening)
+            except OSError as error:
+                logger.warning("no connection can be taken", extra={"error": type(error).__name__})
+                await asyncio.sleep(PAUSE_S)
+                continue
+            seat = self.server.seat(str(address[0]))
+            if seat is None:
+                accepted.close()
+                continue
+            task = asyncio.create_task(self._shake_hands(accepted, seat))
+            self._handshaking.add(task)
+            task.add_done_callback(self._handshaking.discard)
+
+    async def _shake_hands(self, accepted: socket.socket, seat: Seat) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self.server.connection(seat),
+                accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=self._limits.handshake_s,
                 # Until the peer agrees to the end, or this passes, what it sends is still decrypted and thrown away.
                 ssl_shutdown_timeout=LINGER_S,
-                backlog=1024,
             )
-        except OSError as error:
-            raise ConfigurationError(f"listen: {host}:{port}: {error.strerror}") from error
+        except (OSError, asyncio.CancelledError):
+            # It was counted where it failed (``Handshakes``).
+            seat.leave()
+            accepted.close()
 
     async def stop(self, timeout_s: float) -> None:
         """Take no more connections, let requests under way end; whatever has not after ``timeout_s`` is cancelled.
 
         None of them runs any more when this returns.
         """
-        if self._listening is not None:
-            self._listening.close()
-            self.server.pre_shutdown()
-            under_way = [task for connection in self.server.connections if (task := connection._task_handler)]
-            # The library waits for this long twice, and not for what it cancels then.
-            await self.server.shutdown(timeout_s / 2)
-            if under_way:
-                await asyncio.wait(under_way, timeout=CANCEL_S)
-            await self._listening.wait_closed()
+        if self._accepting is None or self._socket is None:
+            return
+        for task in (self._accepting, *self._handshaking):
+            task.cancel()
+        await asyncio.wait((self._accepting, *self._handshaking), timeout=CANCEL_S)
+        self._socket.close()
+        self.server.pre_shutdown()
+        under_way = [each for connection in self.server.connections if (each := connection._task_handler)]
+        # The library waits for this long twice, and not for what it cancels then.
+        await self.server.shutdown(timeout_s / 2)
+        if under_way:
+            await asyncio.wait(under_way, timeout=CANCEL_S)
 
 
 def assert_parser() -> None:
