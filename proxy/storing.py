@@ -156,27 +156,38 @@ class Storing:
             self._refused.append((header, verdict.reasons[0]))
         return verdict.allow
 
-    async def _decide(self, header: PartHeader, lease: Lease) -> tuple[JsonObject | None, Verdict]:
-        """Ask policy about a part as it says it is *and* as the study it goes to already is.
+    async def _decide(self, header: PartHeader, lease: Lease) -> tuple[JsonObject, Verdict]:
+        """Ask policy about a part as it says it is, then about the study that it goes to and already is.
 
         Otherwise a part that names another institution's study would pass as its own, and that study would belong
-        to two institutions from then on, or to two patients.
+        to two institutions from then on, or to two patients. What is refused by itself asks nothing of the archive.
+
+        :raises ArchiveError: it is not known what the study is
         """
+        policy_input = self._question(header, (header.institution,), lease)
+        verdict = await self._ask(policy_input)
+        if not verdict.allow:
+            return policy_input, verdict
+        target = await self._rooms.archive.context(
+            replace(self._request, level=Level.STUDY, study=header.study), self._rooms.clock()
+        )
+        patient = target.patient_id if target.known else self._patients.setdefault(header.study, header.patient_id)
+        if patient != header.patient_id:
+            return policy_input, Verdict.denied(Reason.STUDY_MISMATCH)
+        if not set(target.institutions) <= {header.institution}:
+            policy_input = self._question(header, (header.institution, *target.institutions), lease)
+            verdict = await self._ask(policy_input)
+        return policy_input, verdict
+
+    async def _ask(self, policy_input: JsonObject) -> Verdict:
         try:
-            target = await self._rooms.archive.context(
-                replace(self._request, level=Level.STUDY, study=header.study), self._rooms.clock()
-            )
-            patient = target.patient_id if target.known else self._patients.setdefault(header.study, header.patient_id)
-            if patient != header.patient_id:
-                return None, Verdict.denied(Reason.STUDY_MISMATCH)
-            policy_input = self._question(header, target, lease)
             verdict = await self._rooms.engine.decide(policy_input)
         except DicomwardError as error:
-            return None, Verdict.denied(Reason(error.code))
+            return Verdict.denied(Reason(error.code))
         reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
-        return policy_input, verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
+        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
 
-    def _question(self, header: PartHeader, target: ResourceContext, lease: Lease) -> JsonObject:
+    def _question(self, header: PartHeader, institutions: tuple[str, ...], lease: Lease) -> JsonObject:
         now = self._rooms.clock()
         grounds = lease.grounds
         if grounds.posture is None:
@@ -195,11 +206,11 @@ class Storing:
             ),
             resource=ResourceContext(
                 known=True,
-                as_of=target.as_of,
+                as_of=now,
                 patient_id=header.patient_id,
                 accession_number=header.accession_number,
                 modalities=(header.modality,),
-                institutions=tuple(sorted({header.institution, *target.institutions})),
+                institutions=tuple(sorted(set(institutions))),
                 study_date=header.study_date,
             ),
             network=grounds.arrival.peer.address,

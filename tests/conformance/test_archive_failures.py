@@ -98,8 +98,14 @@ def test_archive_that_is_gone_answers_502_and_is_recorded(judge: Judge) -> None:
 
 
 def test_archive_that_hangs_up_is_never_sent_a_store_twice(judge: Judge) -> None:
+    known = file("archive-hangs-up")
+    first = request("POST", "/dicom-web/studies", content_type(), body=body(known.data))
+    assert judge.caller.ask(first).status == 200
+    # What the study is, is known for half a minute, so that only the store itself meets the failure.
+    assert judge.caller.get(f"/dicom-web/studies/{known.study}/metadata").status == 200
+    more = file("archive-hangs-up-2", study="archive-hangs-up")
     before = judge.stack.relay.count
-    stored = request("POST", "/dicom-web/studies", content_type(), body=body(file("archive-hangs-up").data))
+    stored = request("POST", "/dicom-web/studies", content_type(), body=body(more.data))
     with judge.stack.relay.answering(b""):
         _failed(judge, judge.caller.ask(stored))
     assert [seen.method for seen in judge.stack.relay.since(before)] == ["POST"]

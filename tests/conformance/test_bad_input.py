@@ -203,13 +203,16 @@ def test_half_a_body_is_cut_and_recorded_as_aborted(strict: Judge) -> None:
 def test_connections_over_the_cap_are_closed_and_the_rest_goes_on(strict: Judge) -> None:
     refused = strict.stack.metric("connections_refused_total")
     with ExitStack() as held:
-        wires = [held.enter_context(strict.caller.connected("technologist")) for _ in range(70)]
+        wires = []
+        for _ in range(70):
+            with suppress(OSError):  # closed before its handshake
+                wires.append(held.enter_context(strict.caller.connected("technologist")))
+        assert len(wires) <= 60
         served = 0
         for wire in wires[:20]:
             wire.send(REFUSED)
             served += wire.read().status == 404
         assert served == 20
-        assert wires[-1].ended()
     assert strict.stack.metric("connections_refused_total") >= refused + 10
     time.sleep(0.3)
 

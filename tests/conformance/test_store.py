@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import time
 
 import pydicom
@@ -17,6 +18,7 @@ from proxy.record.reader import current_reader
 from tests.conformance.files import BOUNDARY, PART_HEAD, File, body, content_type, file
 from tests.conformance.judge import Judge
 from tests.conformance.wire import Reply, request
+from tests.simulators.relay import Seen
 
 pytestmark = pytest.mark.real
 
@@ -44,6 +46,16 @@ def held(judge: Judge, stored: File) -> bytes | None:
     return requests.get(f"{root}/instances/{entry['ID']}/file", auth=auth, timeout=30).content
 
 
+def stores_seen(judge: Judge, before: int) -> list[Seen]:
+    """The stores that reached the archive; beside them it is only asked what the studies they go to are."""
+    seen = judge.stack.relay.settled(before)
+    for each in seen:
+        if each.method != "POST":
+            assert each.method == "GET"
+            assert re.fullmatch(r"/dicom-web/studies/[0-9.]+/series\?includefield=[0-9,]+", each.target)
+    return [each for each in seen if each.method == "POST"]
+
+
 def same(left: bytes | None, right: bytes) -> bool:
     return left is not None and hashlib.sha256(left).digest() == hashlib.sha256(right).digest()
 
@@ -57,7 +69,7 @@ def test_stored_bytes_are_the_bytes_sent(judge: Judge) -> None:
     assert FAILED not in reply.json
     judge.is_silent(reply)
     assert all(same(held(judge, each), each.data) for each in files)
-    (seen,) = judge.stack.relay.settled(before)
+    (seen,) = stores_seen(judge, before)
     assert (seen.method, seen.target) == ("POST", STUDIES)
     assert seen.names == {
         "host",
@@ -82,7 +94,7 @@ def test_heads_of_parts_are_ours(judge: Judge) -> None:
     before = judge.stack.relay.count
     reply = judge.caller.ask(request("POST", STUDIES, content_type(), body=body(kept.data, head=head)))
     assert reply.status == 200
-    (seen,) = judge.stack.relay.settled(before)
+    (seen,) = stores_seen(judge, before)
     boundary = (seen.value("content-type") or "").rpartition("boundary=")[2]
     assert bytes(seen.body) == body(kept.data, boundary=boundary)
 
@@ -121,11 +133,51 @@ def test_part_of_another_institution_is_refused_and_stays_here(judge: Judge, ins
     assert reply.json[FAILED]["Value"][0][REASON]["Value"] == [NOT_AUTHORIZED]
     assert same(held(judge, own), own.data)
     assert held(judge, other) is None
-    (seen,) = judge.stack.relay.settled(before)
+    (seen,) = stores_seen(judge, before)
     assert other.instance.encode() not in seen.body
     refused, allowed = judge.parts(reply)
     assert refused["verdict"]["reasons"] == ["institution-not-granted"]
     assert allowed["verdict"]["allow"]
+
+
+def test_part_that_names_the_study_of_another_institution_is_refused(judge: Judge) -> None:
+    """It says it is of the own institution; the study it goes to is not, or would belong to two from then on."""
+    first = file("store-theirs", institution=dataset.SOUTH)
+    assert store(judge, first).status == 200
+    intruder = file("store-intruder", study="store-theirs")
+    assert intruder.study == first.study
+    before = judge.stack.relay.count
+    reply = store(judge, intruder, who="technologist")
+    assert reply.status == 409
+    assert instances(reply, FAILED) == [intruder.instance]
+    assert stores_seen(judge, before) == []
+    assert held(judge, intruder) is None
+    (refused,) = judge.parts(reply)
+    assert refused["verdict"]["reasons"] == ["institution-not-granted"]
+    assert judge.caller.get(f"{STUDIES}/{first.study}/metadata").status == 200
+
+
+def test_part_that_gives_a_study_another_patient_is_refused(judge: Judge) -> None:
+    """The archive would then list one study under two patients, and nobody could say whose it is."""
+    first = file("store-patient")
+    assert store(judge, first).status == 200
+    for studies in (first.study, dataset.uid_for("conformance", "store-patient-new")):
+        changed = pydicom.dcmread(io.BytesIO(file("store-patient-2", study="store-patient").data))
+        changed.StudyInstanceUID, changed.PatientID = studies, "somebody else"
+        buffer = io.BytesIO()
+        changed.save_as(buffer, enforce_file_format=True)
+        before = judge.stack.relay.count
+        parts = [buffer.getvalue()]
+        if studies != first.study:
+            changed.PatientID = "and another"
+            changed.SOPInstanceUID = changed.file_meta.MediaStorageSOPInstanceUID = dataset.uid_for("conformance", "p3")
+            again = io.BytesIO()
+            changed.save_as(again, enforce_file_format=True)
+            parts.append(again.getvalue())
+        reply = judge.caller.ask(request("POST", STUDIES, content_type(), body=body(*parts)))
+        assert reply.status == (409 if studies == first.study else 202)
+        assert judge.parts(reply)[-1]["verdict"]["reasons"] == ["study-mismatch"]
+        assert len(stores_seen(judge, before)) == len(parts) - 1
 
 
 def test_store_of_nothing_but_refused_parts_is_never_forwarded(judge: Judge) -> None:
@@ -149,12 +201,16 @@ def test_part_of_another_study_than_the_path_names_is_refused(judge: Judge) -> N
     assert instances(reply, FAILED) == [other.instance]
     assert same(held(judge, own), own.data)
     assert held(judge, other) is None
-    (seen,) = judge.stack.relay.settled(before)
+    (seen,) = stores_seen(judge, before)
     assert seen.target == f"{STUDIES}/{own.study}"
     assert [part["verdict"]["reasons"] for part in judge.parts(reply)] == [[], ["study-mismatch"]]
     alone = store(judge, other, path=f"{STUDIES}/{own.study}")
     assert alone.status == 409
     assert held(judge, other) is None
+
+
+def _posts(judge: Judge, before: int) -> list[Seen]:
+    return [seen for seen in judge.stack.relay.since(before) if seen.method == "POST"]
 
 
 def test_part_is_durable_before_its_bytes_go_on(judge: Judge) -> None:
@@ -166,7 +222,7 @@ def test_part_is_durable_before_its_bytes_go_on(judge: Judge) -> None:
     with judge.caller.connected() as wire:
         wire.send(request("POST", STUDIES, content_type(), f"Content-Length: {len(whole)}") + whole[:cut])
         deadline = time.monotonic() + 10
-        while not (found := judge.stack.relay.since(before)) or found[0].length < len(first.data) - 200:
+        while not (found := _posts(judge, before)) or found[0].length < len(first.data) - 200:
             assert time.monotonic() < deadline, "the first part did not go on"
             time.sleep(0.01)
         records = _parts_of(judge, first)
