@@ -64,7 +64,7 @@ SEARCHES = {
     "?PatientName=a%2Bb": "?00100010=a%2Bb&limit=1000",
     "?PatientName=M%C3%BCller": "?00100010=M%C3%BCller&limit=1000",
     "?PatientName=a%26limit%3D5": "?00100010=a%26limit%3D5&limit=1000",
-    "?PatientName=a%23b%3Fc": "?00100010=a%23b%3Fc&limit=1000",
+    "?PatientName=a%23b%3Fc": "?00100010=a%23b?c&limit=1000",
     "?StudyDate=20240101-20240131": "?00080020=20240101-20240131&limit=1000",
     "?ModalitiesInStudy=MR,CT": "?00080061=CT,MR&limit=1000",
     "?StudyInstanceUID=1.3,1.2,1.3": "?0020000D=1.2,1.3&limit=1000",
