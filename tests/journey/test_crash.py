@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from deploy.dev.stack import DevStack
 from tests.journey import ledger
 from tests.journey.conftest import FULL
 from tests.journey.load import load
 
 CRASHES = 20 if FULL else 4
+
+# The client library leaves sockets open whose peer was killed in the middle of an answer.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def test_proxy_killed_under_load_loses_no_answered_request(stack: DevStack) -> None:
