@@ -24,7 +24,6 @@ from proxy.model import (
     RecordRow,
     Refusal,
     ResourceContext,
-    Row,
     SeriesUid,
     StudyContext,
     StudyUid,

@@ -95,7 +95,7 @@ class DicomRequest:
     """``GET``, ``HEAD`` or ``POST``, as the client sent it; the archive sees no ``HEAD``."""
     representation: Representation
     media_type: str = ""
-    """Of the answer, or of each of its parts: ``application/dicom``, ``image/jls``; by default as in ``MEDIA_TYPES``."""
+    """Of the answer, or of each of its parts, for example ``image/jls``; by default as in ``MEDIA_TYPES``."""
     bare: bool = False
     """The one part there is comes by itself and not in multipart/related."""
     study: StudyUid | None = None
@@ -104,7 +104,7 @@ class DicomRequest:
     frames: tuple[int, ...] = ()
     """Frame numbers, counted from 1, as asked for; empty: all."""
     bulk: tuple[str, ...] = ()
-    """Where bulk data lies: tag, then item number and tag for each sequence above it, ``("54000100", "1", "54001010")``.
+    """Where bulk data lies: tags with an item number after each sequence, ``("54000100", "1", "54001010")``.
 
     Tags are eight lower-case hexadecimal digits, as archives write them in ``BulkDataURI``.
     """
