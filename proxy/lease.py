@@ -41,7 +41,8 @@ class Leases:
         stamp_now: Callable[[Grounds, datetime], tuple[int, int, int]],
         clock: Clock,
     ) -> None:
-        self._judge_again = judge_again
+        self.judge_again = judge_again
+        """The same question with what is known now, for whoever holds no lease and took long."""
         self._stamp_now = stamp_now
         self._clock = clock
         self._held: set[Lease] = set()
@@ -76,7 +77,7 @@ class Leases:
             until = grounds.until
             if (until is None or now < until) and self._stamp_now(grounds, now) == grounds.stamp:
                 continue
-            fresh = await self._judge_again(grounds, now)
+            fresh = await self.judge_again(grounds, now)
             if lease not in self._held:
                 continue
             if fresh.verdict.allow:

@@ -20,6 +20,7 @@ from proxy.model import (
     Peer,
     Posture,
     Principal,
+    Query,
     Reason,
     RecordRow,
     Refusal,
@@ -196,7 +197,14 @@ class Recoder(Protocol):
     """Makes a client's answer from the archive's body (pure, push). Made anew for each answer."""
 
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """Known once something was fed."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole answer, where they are known once something was fed."""
+        ...
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
         """What may leave after this chunk, in order; nothing of an object that was not held to its obligations.
@@ -255,6 +263,14 @@ class Fulfilment(Protocol):
         ...
 
     def rows(self, request: DicomRequest, obligations: Sequence[Obligation]) -> RowShaper: ...
+
+    def narrowed(self, query: Query, obligations: Sequence[Obligation]) -> Query | None:
+        """The query with what ``match`` demands pushed down to the archive; ``None`` where no row can match."""
+        ...
+
+    def admits(self, study: StudyUid, resource: ResourceContext, obligations: Sequence[Obligation]) -> bool:
+        """Whether a row is within what ``match`` demands, pushed down or not."""
+        ...
 
 
 class PartReader(Protocol):

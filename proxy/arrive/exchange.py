@@ -13,6 +13,12 @@ from proxy.errors import BodyTooLargeError, PeerError, PeerGoneError
 from proxy.ports import Body
 
 SERVER: Final = "dicomward"
+ALWAYS: Final = (
+    ("Server", SERVER),
+    ("X-Content-Type-Options", "nosniff"),
+    # No page of another origin may embed an image of a patient (Fetch 3.7).
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 TOO_LONG: Final = "the announced body is larger than limits.body_bytes"
 
 
@@ -61,10 +67,20 @@ class GoneResponse(web.StreamResponse):
 class AiohttpExchange:
     """:class:`proxy.ports.Exchange`."""
 
-    __slots__ = ("_body_bytes", "_close", "_idle_s", "_request", "body", "decided", "response")
+    __slots__ = ("_body_bytes", "_close", "_headers", "_idle_s", "_request", "body", "decided", "response")
 
-    def __init__(self, request: web.BaseRequest, *, idle_s: float, body_bytes: int, close: bool) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        *,
+        idle_s: float,
+        body_bytes: int,
+        close: bool,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """:param headers: what every answer on this exchange carries besides its own"""
         self._request = request
+        self._headers = headers
         self._idle_s = idle_s
         self._close = close
         self._body_bytes = body_bytes
@@ -85,7 +101,7 @@ class AiohttpExchange:
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
         response = Response(status=status)
-        response.headers.extend((*headers, ("Server", SERVER), ("X-Content-Type-Options", "nosniff")))
+        response.headers.extend((*headers, *ALWAYS, *self._headers))
         if length is not None:
             response.content_length = length
         if self._close:
