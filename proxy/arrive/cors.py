@@ -29,7 +29,7 @@ class Judged:
     """What the answer carries for the browser."""
 
 
-_PLAIN: Final = Judged(False, ())
+PLAIN: Final = Judged(False, ())
 
 
 class Cors:
@@ -57,7 +57,7 @@ class Cors:
     def _without_origin(self, request: web.BaseRequest) -> Judged:
         site = request.headers.get("Sec-Fetch-Site")
         if site is None:
-            return Judged(False, self._vary) if self._vary else _PLAIN
+            return Judged(False, self._vary) if self._vary else PLAIN
         # An image or script of another page; a link that a person follows shows its answer to that person alone.
         embedded = site in ("cross-site", "same-site") and request.headers.get("Sec-Fetch-Mode") != "navigate"
         return Judged(embedded, self._vary)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.arrive.admission import Admission
-from proxy.arrive.cors import Cors
+from proxy.arrive.cors import PLAIN, Cors
 from proxy.arrive.exchange import AiohttpExchange, GoneResponse
 from proxy.errors import PeerGoneError
 from proxy.model import Arrival, Peer, Reason
@@ -62,7 +62,7 @@ class Handler:
         now = self._clock()
         if parser_error is None and request.version not in _VERSIONS:
             parser_error = "HttpVersion"
-        page = self._cors.judge(request)
+        page = self._cors.judge(request) if parser_error is None else PLAIN
         exchange = AiohttpExchange(
             request,
             idle_s=self._idle_s,

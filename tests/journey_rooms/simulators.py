@@ -50,6 +50,7 @@ from proxy.model import (
     StudyUid,
     Verdict,
 )
+from proxy.ports import ArchiveAnswer, Recoder
 from proxy.rooms import Rooms
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -185,7 +186,7 @@ class Found:
     boundary: str = "a"
     length: int | None = None
     more: bool = False
-    parts: Sequence[bytes | Exception | asyncio.Event] = (b"--a\r\n\r\n", b"pixels", b"and more", b"\r\n--a--\r\n")
+    parts: Sequence[bytes | Exception | asyncio.Event] = (b"pixels", b"and more")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for part in self.parts:
@@ -511,6 +512,39 @@ def policy_input(
     }
 
 
+@dataclass
+class PassThrough:
+    """A recoder that changes nothing. ``error`` is raised at the first chunk, ``late`` at the end."""
+
+    content_type: str = "application/dicom"
+    length: int | None = None
+    error: Exception | None = None
+    late: Exception | None = None
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        if self.error is not None:
+            raise self.error
+        return [chunk]
+
+    def end(self) -> bytes:
+        if self.late is not None:
+            raise self.late
+        return b""
+
+
+class Fulfilment(Fulfilling):
+    """The real rules of rows and obligations; what a read answers passes through ``recoding``."""
+
+    def __init__(self) -> None:
+        super().__init__("https://pacs.example")
+        self.recoding: PassThrough | Exception = PassThrough()
+
+    def recoder(self, request: DicomRequest, obligations: Sequence[Obligation], answer: ArchiveAnswer) -> Recoder:
+        if isinstance(self.recoding, Exception):
+            raise self.recoding
+        return self.recoding
+
+
 class World:
     """A journey among simulators."""
 
@@ -524,6 +558,7 @@ class World:
         self.recorder = Recorder(self.trace)
         self.suppressor = Suppressor()
         self.observer = Observer()
+        self.fulfilment = Fulfilment()
         self.request: DicomRequest | Capabilities | Refusal = RETRIEVE
         self.certificate: bytes | None = b"der"
         self.rooms = Rooms(
@@ -533,7 +568,7 @@ class World:
             interpret=lambda arrival: self.request,
             policy_input=policy_input,
             engine=self.engine,
-            fulfilment=Fulfilling("https://pacs.example"),
+            fulfilment=self.fulfilment,
             archive=self.archive,
             multipart=MultipartRules(),
             store_report=StoreReports("https://pacs.example"),
