@@ -49,6 +49,12 @@ def test_lists_are_sorted_and_each_item_once():
     assert query("ModalitiesInStudy=MR,CT").match == (("00080061", "CT,MR"),)
 
 
+@pytest.mark.parametrize("path", ["studies", "series", "instances", f"studies/{STUDY}/series"])
+def test_private_attributes_go_by_tag_and_are_text(path):
+    assert query("0009100a=A*&00090010=MAKER", path).match == (("00090010", "MAKER"), ("0009100A", "A*"))
+    assert query("includefield=0009100a,00081030,0009100A", path).include == ("00081030", "0009100A")
+
+
 def test_all_stands_for_every_field():
     assert query("includefield=all,00081030").include == ("all",)
 
@@ -107,7 +113,6 @@ def test_each_level_has_its_attributes():
         "0020,000D=1.2",
         "0020000D.00100010=x",
         "00081115.0020000E=1.2",
-        "00090010=x",
         "limit=1&limit=2",
         "offset=1&offset=1",
         "fuzzymatching=true&fuzzymatching=false",
@@ -136,7 +141,22 @@ def test_each_level_has_its_attributes():
         "includefield=PixelData",
         "includefield=7FE00010",
         "includefield=60003000",
-        "includefield=00091001",
+        "accept=application/dicom%2Bjson",
+        "charset=utf-8",
+        "000900=x",
+        "00090000=x",
+        "00090005=x",
+        "00090100=x",
+        "00090FFF=x",
+        "00071001=x",
+        "FFFF1001=x",
+        "00081001=x",
+        "00091001=A,B",
+        "00091001=",
+        "0009100A=x&0009100a=x",
+        "includefield=00071001",
+        "includefield=00090001",
+        "includefield=FFFF1001",
         "includefield=00020010",
         "includefield=00081115.0020000E",
         "orderby=PatientName",
