@@ -64,7 +64,9 @@ class Journey:
 
         :raises PeerGoneError: before an answer began; the outcome is recorded
         """
+        begun = perf_counter()
         asked = self._rooms.interpret(arrival)  # 3, pure: a refused certificate's record shows what it asked for
+        self._rooms.observer.seconds("interpret", perf_counter() - begun)
         if isinstance(asked, Capabilities):
             await self._tell(asked, arrival, exchange)
             return

@@ -83,7 +83,8 @@ class Searching:
         found, failure = Found(), None
         try:
             await self._gather(found)
-            await self._still_allowed()
+            if not await self._still_allowed():
+                found = Found(scanned=found.scanned)
         except ArchiveError as error:
             failure, found = error, Found(scanned=found.scanned)
         except DicomwardError as error:
@@ -212,11 +213,12 @@ class Searching:
             ],
         )
 
-    async def _still_allowed(self) -> None:
+    async def _still_allowed(self) -> bool:
         """A search holds no lease: where the archive took long, what it was allowed by is looked at once more."""
         now = self._rooms.clock()
         if now - self._grounds.arrival.at >= STALE_AFTER:
             self._grounds = await self._leases.judge_again(self._grounds, now)
+        return self._grounds.verdict.allow
 
     async def _record(self, found: Found) -> Sending:
         begun = perf_counter()

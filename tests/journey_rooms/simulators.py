@@ -579,7 +579,7 @@ class World:
             capabilities=lambda asked: b"{}",
             search_rows=1000,
             search_scan=5000,
-            search_bytes=10_000,
+            search_bytes=100_000,
         )
         self.journey = Journey(self.rooms)
 
