@@ -31,10 +31,10 @@ def is_uid(value: object) -> bool:
 def uid_of(dataset: Dataset, tag: str) -> str | None:
     """The one UID that an attribute holds; ``None`` where it holds none, several, or no UID."""
     try:
-        (value,) = dataset[tag]["Value"]
-    except (LookupError, TypeError, ValueError):
+        values = dataset[tag]["Value"]
+    except (LookupError, TypeError):
         return None
-    return value if is_uid(value) else None
+    return values[0] if type(values) is list and len(values) == 1 and is_uid(values[0]) else None
 
 
 def named(request: DicomRequest) -> tuple[tuple[str, str], ...]:
