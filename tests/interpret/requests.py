@@ -34,7 +34,10 @@ attributes = st.builds(
     tags,
     st.lists(st.tuples(counts, tags), max_size=16),
 )
-tails = {
+segments = {
+    "study": uids,
+    "series": uids,
+    "instance": uids,
     "frames": st.lists(counts, min_size=1, max_size=6, unique=True).map(",".join),
     "frame": counts,
     "attribute": attributes,
@@ -84,7 +87,7 @@ def requests(draw: Draw) -> Asked:
     """One request that the grammar has; every route is drawn."""
     route = draw(st.sampled_from(ROUTES))
     path = route.path.format(
-        study=draw(uids), series=draw(uids), instance=draw(uids), **{k: draw(v) for k, v in tails.items()}
+        **{name: draw(segment) for name, segment in segments.items() if f"{{{name}}}" in route.path}
     )
     query = draw(queries(route))
     if route.action is Action.STORE:

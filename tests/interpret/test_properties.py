@@ -65,7 +65,7 @@ searched = st.sampled_from(["studies", "series", "instances", f"studies/{STUDY}/
 methods = st.one_of(st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "DELETE"]), st.text(max_size=8))
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(method=methods, target=targets, raw=headers, foreign=st.booleans())
 @example(method="GET", target="/dicom-web/studies?PatientName=%F4%8F%BF%BF", raw=(), foreign=False)
 def test_any_head_gives_a_value(method, target, raw, foreign):
@@ -75,7 +75,7 @@ def test_any_head_gives_a_value(method, target, raw, foreign):
         holds(found)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(asked=requests())
 def test_what_is_in_the_grammar_is_read_and_survives_being_written_and_read_again(asked):
     found = interpret(arrival(asked.target, method=asked.method, headers=asked.headers))
@@ -86,7 +86,7 @@ def test_what_is_in_the_grammar_is_read_and_survives_being_written_and_read_agai
     holds(found)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(asked=mutated_requests())
 def test_what_is_nearly_in_the_grammar_is_refused_or_survives_all_the_same(asked):
     found = interpret(arrival(asked.target, method=asked.method, headers=asked.headers))
@@ -102,7 +102,7 @@ def test_any_search_is_refused_or_survives_being_written_and_read_again(pairs, p
         holds(first)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(asked=requests(), data=st.data())
 def test_the_order_of_parameters_and_the_spelling_of_attributes_make_no_difference(asked, data):
     path, mark, query = asked.target.partition("?")
