@@ -90,6 +90,12 @@ CATALOGUE: Final[dict[R, Entry]] = {
         "Part of the study belongs to an institution you may not see",
         "Retrieve the series you may see one by one.",
     ),
+    R.MODALITY_NOT_GRANTED: Entry(
+        403, "The object has a modality you may not see", "Ask your security team for the modality."
+    ),
+    R.PATIENT_NOT_GRANTED: Entry(
+        403, "The object belongs to a patient you may not see", "Ask your security team for the patient."
+    ),
     R.RESOURCE_UNKNOWN: Entry(404, "The archive has no such object", "Check the UID, or search for it."),
     R.PURPOSE_NOT_PERMITTED: Entry(403, "This purpose of use is not yours", "State a purpose that your role has."),
     R.QUERY_NOT_PERMITTED: Entry(

@@ -55,6 +55,8 @@ class Reason(StrEnum):
     SUBJECT_UNKNOWN = "subject-unknown"
     INSTITUTION_NOT_GRANTED = "institution-not-granted"
     PARTIAL_STUDY = "partial-study"
+    MODALITY_NOT_GRANTED = "modality-not-granted"
+    PATIENT_NOT_GRANTED = "patient-not-granted"
     RESOURCE_UNKNOWN = "resource-unknown"
     PURPOSE_NOT_PERMITTED = "purpose-not-permitted"
     POSTURE_MISSING = "posture-missing"

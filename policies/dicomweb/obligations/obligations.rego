@@ -6,9 +6,9 @@ package dicomweb.obligations
 # METADATA
 # description: Obligations that data attaches to the roles in use, for this action or for every action ("*").
 required contains obligation if {
-	some name in data.dicomweb.lib.subject.suited
+	some role in data.dicomweb.lib.subject.suited
 	some action in [input.request.action, "*"]
-	some obligation in data.roles[name].obligations[action]
+	some obligation in role.obligations[action]
 }
 
 # METADATA
@@ -18,4 +18,17 @@ required contains {"type": "filter_rows"} if {
 	not _sees_everything
 }
 
-_sees_everything if count(data.dicomweb.lib.subject.readers & data.dicomweb.lib.subject.everywhere) > 0
+# METADATA
+# description: |
+#   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
+required contains {"type": "match", "attribute": "00100020", "values": values} if {
+	input.request.action == "search"
+	values := sort({patient |
+		some patient in data.subjects[input.subject.certificate.name].patients
+		is_string(patient)
+		patient != ""
+	})
+	count(values) > 0
+}
+
+_sees_everything if data.dicomweb.lib.reach.unbounded(data.dicomweb.lib.subject.roles("metadata"))
