@@ -1,0 +1,130 @@
+"""What an archive's list of series says of studies. Pure.
+
+The list is not believed further than it agrees with itself and with what was asked: a row of another study, a study
+of two patients or a series that is described twice in two ways is an error and not a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import ArchiveError
+from proxy.model import ResourceContext, SeriesContext, SeriesUid, StudyContext, StudyUid
+
+STUDY_DATE: Final = "00080020"
+ACCESSION: Final = "00080050"
+MODALITY: Final = "00080060"
+INSTITUTION: Final = "00080080"
+PATIENT_ID: Final = "00100020"
+STUDY: Final = "0020000D"
+SERIES: Final = "0020000E"
+INSTANCES: Final = "00201209"
+"""NumberOfSeriesRelatedInstances."""
+
+Item = dict[str, Any]
+
+
+def read_page(body: bytes) -> list[Item]:
+    """:raises ArchiveError: it is not a list of objects in DICOM JSON"""
+    try:
+        rows = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ArchiveError("the archive's list of series is not JSON") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ArchiveError("the archive's list of series is not a list of objects")
+    return rows
+
+
+def studies_of(rows: Iterable[Item], asked: Sequence[StudyUid], as_of: datetime) -> Mapping[StudyUid, StudyContext]:
+    """Each study that was asked for, unknown where no row names it.
+
+    :raises ArchiveError: the rows contradict each other, or name a study that was not asked for
+    """
+    by_study: dict[str, list[Item]] = {uid: [] for uid in asked}
+    for row in rows:
+        of_study = by_study.get(text(row, STUDY))
+        if of_study is None:
+            raise ArchiveError("the archive listed series of another study")
+        of_study.append(row)
+    unknown = ResourceContext(known=False, as_of=as_of)
+    return {
+        StudyUid(uid): _study(of_study, as_of) if of_study else StudyContext(resource=unknown, series={})
+        for uid, of_study in by_study.items()
+    }
+
+
+def holders_of(rows: Iterable[Item], series: SeriesUid) -> frozenset[StudyUid]:
+    """The studies that the rows name.
+
+    :raises ArchiveError: a row is of another series, or names no study
+    """
+    studies = set()
+    for row in rows:
+        study = text(row, STUDY)
+        if text(row, SERIES) != series or not study:
+            raise ArchiveError("the archive listed another series")
+        studies.add(StudyUid(study))
+    return frozenset(studies)
+
+
+def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
+    patients = {text(row, PATIENT_ID) for row in rows}
+    if len(patients) != 1:
+        raise ArchiveError("the archive lists one study under several patients")
+    whole = ResourceContext(
+        known=True,
+        as_of=as_of,
+        patient_id=patients.pop(),
+        accession_number=_agreed(rows, ACCESSION),
+        study_date=_agreed(rows, STUDY_DATE),
+        modalities=tuple(sorted({text(row, MODALITY) for row in rows})),
+        institutions=tuple(sorted({text(row, INSTITUTION) for row in rows})),
+    )
+    series: dict[SeriesUid, SeriesContext] = {}
+    for row in rows:
+        uid = SeriesUid(text(row, SERIES))
+        one = SeriesContext(
+            resource=replace(whole, modalities=(text(row, MODALITY),), institutions=(text(row, INSTITUTION),)),
+            instances=_number(row, INSTANCES),
+        )
+        # Rows that move between two pages come twice; they say the same but for a count that may have grown.
+        if not uid or (uid in series and series[uid].resource != one.resource):
+            raise ArchiveError("the archive lists a series without its UID, or in two ways")
+        series[uid] = one
+    return StudyContext(resource=whole, series=series)
+
+
+def _agreed(rows: Iterable[Item], tag: str) -> str | None:
+    """What all rows say; nothing where they differ, for a choice of ours could be the one that is granted."""
+    values = {text(row, tag) for row in rows}
+    return values.pop() if len(values) == 1 else None
+
+
+def text(row: Item, tag: str) -> str:
+    """The single text value of an attribute in DICOM JSON (PS3.18 F.2), empty where it has none."""
+    values = _values(row, tag)
+    if not values:
+        return ""
+    if len(values) != 1 or not isinstance(values[0], str):
+        raise ArchiveError(f"the archive gave several values for {tag}")
+    return values[0]
+
+
+def _number(row: Item, tag: str) -> int | None:
+    """A count; archives write it as a number, or as the digits of an IS."""
+    values = _values(row, tag)
+    value = values[0] if len(values) == 1 else None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _values(row: Item, tag: str) -> list[Any]:
+    element = row.get(tag)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []
