@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import lru_cache
 from typing import Any, Final
 
 from proxy.errors import ArchiveError
@@ -22,16 +21,25 @@ PERSON_NAME_GROUPS: Final = ("Alphabetic", "Ideographic", "Phonetic")
 _GROUPS: Final = frozenset(PERSON_NAME_GROUPS)
 _MEMBERS: Final = frozenset({"vr", "Value", "BulkDataURI", "InlineBinary"})
 _CONTAINERS: Final = frozenset({dict, list})
-_FLOATING: Final = frozenset({"DS", "FD", "FL", "OD", "OF"})
+FLOATING: Final = frozenset({"DS", "FD", "FL", "OD", "OF"})
 
 
-@lru_cache(maxsize=8192)
+Element = dict[str, Any]
+
+
 def is_name(tag: Any, vr: Any) -> bool:
-    """Whether an element may be called this. Remembered, since answers repeat the same few hundred.
-
-    :raises TypeError: an argument is a container
-    """
+    """Whether an element may be called this."""
     return type(tag) is str and type(vr) is str and TAG.fullmatch(tag) is not None and VR.fullmatch(vr) is not None
+
+
+def is_plain(element: Element) -> bool:
+    """Whether an element has values and nothing else, and no object or list among them."""
+    values = element.get("Value")
+    if type(values) is not list or len(element) != 2:
+        return False
+    if len(values) == 1:
+        return type(values[0]) not in _CONTAINERS
+    return _CONTAINERS.isdisjoint(map(type, values))
 
 
 def malformed() -> ArchiveError:
@@ -43,7 +51,7 @@ def is_private(tag: str) -> bool:
     return tag[3] in "13579BDFbdf"
 
 
-def items_of(element: Any) -> list[Dataset]:
+def items_of(element: Element) -> list[Dataset]:
     """The items of a sequence; nothing for any other element. Items that are ``null`` are left out.
 
     :raises ArchiveError: the element has another form than its value representation demands
@@ -63,12 +71,12 @@ def items_of(element: Any) -> list[Dataset]:
             raise malformed()
     elif not _CONTAINERS.isdisjoint(map(type, values)):
         raise malformed()
-    elif vr in _FLOATING and (math.inf in values or -math.inf in values):
+    elif vr in FLOATING and (math.inf in values or -math.inf in values):
         raise malformed()  # a number beyond what a double can hold
     return []
 
 
-def members_of(element: Dataset) -> None:
+def hold_members(element: Element) -> None:
     """Drop members that the standard does not know.
 
     :raises ArchiveError: inline binary is not text

@@ -8,7 +8,7 @@ from typing import Final
 from proxy.errors import ArchiveError
 from proxy.fulfil import obligations as duties
 from proxy.fulfil.links import Links
-from proxy.fulfil.masks import mask_of
+from proxy.fulfil.masks import NOTHING, mask_of
 from proxy.fulfil.part_recoders import Parts
 from proxy.fulfil.pushdown import matches, pushdown
 from proxy.fulfil.recoders import Image, JsonMetadata, XmlMetadata
@@ -58,7 +58,7 @@ class Fulfilling:
         return matches(resource, study, obligations)
 
     def _shaping(self, obligations: Sequence[Obligation]) -> Shaping:
-        return Shaping(mask=mask_of(obligations), links=self._links)
+        return Shaping(mask=mask_of(obligations) or NOTHING, links=self._links)
 
     def _frames_at(self, request: DicomRequest) -> str | None:
         if request.representation is not Representation.PIXELS or request.instance is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from proxy.fulfil.elements import is_name, items_of, malformed, members_of
+from proxy.fulfil.elements import Element
 from proxy.fulfil.uids import INSTANCE, SERIES, STUDY, uid_of
 from proxy.model import Level
 from proxy.ports import Dataset
@@ -38,36 +38,22 @@ class Links:
             link += segment + uid
         return link
 
-    def apply(self, dataset: Dataset, level: Level) -> None:
-        """Rebuild the links of one object's dataset in place, and hold every element to the form of PS3.18 F.2.
+    def retrieve(self, dataset: Dataset, level: Level) -> None:
+        """Rebuild what an object says of where it is to be had, or leave it out."""
+        if RETRIEVE_URL not in dataset:
+            return
+        own = self.of(dataset, level)
+        if own is None:
+            del dataset[RETRIEVE_URL]
+        else:
+            dataset[RETRIEVE_URL] = {"vr": "UR", "Value": [own]}
 
-        :raises ArchiveError: it is not DICOM JSON
-        """
-        if RETRIEVE_URL in dataset:
-            own = self.of(dataset, level)
-            if own is None:
-                del dataset[RETRIEVE_URL]
-            else:
-                dataset[RETRIEVE_URL] = {"vr": "UR", "Value": [own]}
-        self._walk(dataset, _Bulk(self, dataset))
-
-    def _walk(self, dataset: Dataset, bulk: _Bulk) -> None:
-        for tag, element in dataset.items():
-            try:
-                named = is_name(tag, element["vr"])
-            except (TypeError, LookupError):
-                raise malformed() from None
-            if not named or type(element) is not dict:
-                raise malformed()
-            if len(element) - ("Value" in element) != 1:
-                members_of(element)
-                if "BulkDataURI" in element:
-                    bulk.rebuild(element)
-            for item in items_of(element):
-                self._walk(item, bulk)
+    def bulk(self, dataset: Dataset) -> BulkLinks:
+        """For the bulk data of the instance that a dataset is."""
+        return BulkLinks(self, dataset)
 
 
-class _Bulk:
+class BulkLinks:
     """Bulk data of one instance; its address is made when the first link is found."""
 
     def __init__(self, links: Links, dataset: Dataset) -> None:
@@ -75,7 +61,8 @@ class _Bulk:
         self._dataset = dataset
         self._base: str | None = None
 
-    def rebuild(self, element: dict[str, Any]) -> None:
+    def rebuild(self, element: Element) -> None:
+        """Replace an element's link by ours, or take it out."""
         path = _path(element.pop("BulkDataURI"))
         if self._base is None:
             instance = self._links.of(self._dataset, Level.INSTANCE)

@@ -6,12 +6,11 @@ would tell, or a query ask, the same by another name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from proxy.fulfil.elements import is_name, is_private, items_of, malformed
+from proxy.fulfil.elements import FLOATING, Element, hold_members, is_name, is_plain, is_private, items_of, malformed
 from proxy.fulfil.selectors import Selection, dictionary_representations, selection
 from proxy.fulfil.uids import IDENTITY
 from proxy.model import Obligation
@@ -27,11 +26,15 @@ DERIVED: Final = {
 _MAX_REMEMBERED: Final = 8192
 
 
-class _Fate(Enum):
-    KEEP = 0
-    BLANK = 1
-    REMOVE = 2
-    DESCEND = 3
+# What is to be done with an element, by tag and representation. Numbers: an answer has thousands of elements.
+_PLAIN: Final = 0
+_LOOK: Final = 1
+_BLANK: Final = 2
+_REMOVE: Final = 3
+_LOOKED_INTO: Final = frozenset({"SQ", "PN"}) | FLOATING
+
+Rebuild = Callable[[Element], None]
+"""Takes an element whose value lies elsewhere; leaves its ``BulkDataURI`` ours, or none."""
 
 
 class Mask:
@@ -40,7 +43,7 @@ class Mask:
     def __init__(self, removed: Selection, blanked: Selection) -> None:
         self._removed = removed
         self._blanked = blanked
-        self._fates: dict[tuple[str, str], _Fate] = {}
+        self._fates: dict[tuple[str, str], int] = {}
 
     def hides(self, tag: str) -> bool:
         """Whether an attribute may be masked, by what the dictionary says of it.
@@ -51,7 +54,7 @@ class Mask:
         known = dictionary_representations(tag)
         if not known and (self._removed.representations or self._blanked.representations):
             return True
-        return self._fate(tag, known) is not _Fate.KEEP
+        return self._fate(tag, known) != _PLAIN
 
     @property
     def hides_identity(self) -> bool:
@@ -70,55 +73,62 @@ class Mask:
         last = dictionary_representations(tags[-1].upper())
         return not last or "SQ" in last or "UN" in last
 
-    def apply(self, dataset: Dataset) -> None:
-        """Mask a dataset in place. ``Links.apply`` follows and refuses datasets that stand where none may.
+    def apply(self, dataset: Dataset, rebuild: Rebuild | None = None) -> None:
+        """Mask a dataset in place, at all depths, and hold what is left of it to the form of PS3.18 F.2.
 
+        :param rebuild: given each element that stays and links to its value
         :raises ArchiveError: it is not DICOM JSON, so that it cannot be known what it shows
         """
         fates = self._fates
-        for tag in list(dataset):
-            element = dataset[tag]
+        gone: list[str] = []
+        for tag, element in dataset.items():
             try:
                 fate = fates.get((tag, element["vr"]))
             except (TypeError, LookupError):
                 raise malformed() from None
             if fate is None:
                 fate = self._learn(tag, element["vr"])
-            if fate is _Fate.KEEP:
-                continue
-            if fate is _Fate.DESCEND:
-                for item in items_of(element):
-                    self.apply(item)
-            elif fate is _Fate.REMOVE:
-                del dataset[tag]
-            else:
+            if fate == _REMOVE:
+                gone.append(tag)
+            elif fate == _BLANK:
                 dataset[tag] = {"vr": element["vr"]}
+            elif fate or not is_plain(element):
+                self._look(element, rebuild)
+        for tag in gone:
+            del dataset[tag]
 
-    def _learn(self, tag: Any, vr: Any) -> _Fate:
+    def _look(self, element: Element, rebuild: Rebuild | None) -> None:
+        if len(element) != 2 or "Value" not in element:
+            hold_members(element)
+            if rebuild is not None and "BulkDataURI" in element:
+                rebuild(element)
+        for item in items_of(element):
+            self.apply(item, rebuild)
+
+    def _learn(self, tag: Any, vr: Any) -> int:
         if not is_name(tag, vr):
             raise malformed()
         # ``UN`` says that the archive did not know better: then the dictionary is asked too.
         representations = dictionary_representations(tag) | {vr} if vr == "UN" else frozenset({vr})
-        fate = self._fate(tag, representations)
-        if fate is _Fate.KEEP and vr == "SQ":
-            fate = _Fate.DESCEND
+        fate = self._fate(tag, representations) or (_LOOK if vr in _LOOKED_INTO else _PLAIN)
         if len(self._fates) >= _MAX_REMEMBERED:
             self._fates.clear()
         self._fates[tag, vr] = fate
         return fate
 
-    def _fate(self, tag: str, representations: frozenset[str]) -> _Fate:
+    def _fate(self, tag: str, representations: frozenset[str]) -> int:
         own = self._own_fate(tag, representations)
         source = DERIVED.get(tag)
-        if source is None or own is _Fate.REMOVE:
-            return own
-        other = self._own_fate(source, dictionary_representations(source))
-        return own if other is _Fate.KEEP else other
+        return own if source is None else max(own, self._own_fate(source, dictionary_representations(source)))
 
-    def _own_fate(self, tag: str, representations: frozenset[str]) -> _Fate:
+    def _own_fate(self, tag: str, representations: frozenset[str]) -> int:
         if self._removed.picks(tag, representations):
-            return _Fate.REMOVE
-        return _Fate.BLANK if self._blanked.picks(tag, representations) else _Fate.KEEP
+            return _REMOVE
+        return _BLANK if self._blanked.picks(tag, representations) else _PLAIN
+
+
+NOTHING: Final = Mask(selection(()), selection(()))
+"""Hides nothing, and holds datasets to their form all the same."""
 
 
 def mask_of(obligations: Iterable[Obligation]) -> Mask | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -14,23 +15,22 @@ from proxy.fulfil.multipart import opening
 from proxy.model import Level
 from proxy.ports import Dataset
 
-JSON: str = "application/dicom+json"
+JSON: Final = "application/dicom+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
-    mask: Mask | None
+    mask: Mask
     links: Links
 
     def apply(self, dataset: Dataset, level: Level) -> None:
-        """Mask first, so that no link is made to what is hidden; then hold all that is left to its form.
+        """Mask one object's dataset in place, and make its links ours.
 
         :raises ArchiveError: it is not DICOM JSON
         """
+        self.links.retrieve(dataset, level)
         try:
-            if self.mask is not None:
-                self.mask.apply(dataset)
-            self.links.apply(dataset, level)
+            self.mask.apply(dataset, self.links.bulk(dataset).rebuild)
         except RecursionError as error:
             raise ArchiveError("a dataset of the archive's answer is nested too deeply") from error
 

@@ -56,7 +56,7 @@ def understood(content_type: str, body: bytes) -> list[tuple[dict[str, str], byt
     pieces = (b"\r\n" + body).split(f"\r\n--{found[1]}".encode())
     assert pieces[0] == b""
     assert pieces[-1] == b"--\r\n"
-    heads = [dict(part.items()) for part in whole.get_payload()]  # type: ignore[union-attr, arg-type]
+    heads = [dict(part.items()) for part in whole.get_payload()]  # type: ignore[union-attr]
     return list(zip(heads, [piece[2:].split(b"\r\n\r\n", 1)[1] for piece in pieces[1:-1]], strict=True))
 
 

@@ -120,11 +120,12 @@ def test_whatever_the_archive_says_is_rows_or_an_archive_error(page: bytes) -> N
 
 def test_row_of_another_object_than_the_paths_is_an_error() -> None:
     page = json.dumps([dataset()]).encode()
-    for level, path in (
+    paths: list[tuple[Level, dict[str, Any]]] = [
         (Level.SERIES, {"study": "6.6.6"}),
         (Level.INSTANCE, {"study": STUDY, "series": "6.6.6"}),
         (Level.INSTANCE, {"study": "6.6.6", "series": SERIES}),
-    ):
+    ]
+    for level, path in paths:
         with pytest.raises(ArchiveError):
             ROWS(search(level, **path), ()).read(page)
     assert ROWS(search(Level.INSTANCE, study=STUDY, series=SERIES), ()).read(page) == [dataset()]
