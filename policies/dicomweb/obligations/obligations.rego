@@ -23,11 +23,8 @@ required contains {"type": "filter_rows"} if {
 #   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
 required contains {"type": "match", "attribute": "00100020", "values": values} if {
 	input.request.action == "search"
-	values := sort({patient |
-		some patient in data.subjects[input.subject.certificate.name].patients
-		is_string(patient)
-		patient != ""
-	})
+	patients := object.get(data.subjects[input.subject.certificate.name], "patients", "*")
+	values := sort(data.dicomweb.lib.reach.bound(patients, set()))
 	count(values) > 0
 }
 

@@ -55,6 +55,9 @@ deny contains "posture-patches-old" if {
 	input.device.posture.patch_age_days
 }
 
+# Without a limit, which is a mistake, nothing is known to be recent.
+deny contains "posture-patches-old" if not data.limits.posture.patch_age_days
+
 # METADATA
 # title: Screen not locked
 # description: The device does not lock its screen by itself.
