@@ -55,9 +55,11 @@ def pushdown(query: Query, obligations: Iterable[Obligation]) -> Query | None:
             own = asked[attribute].split(",") if attribute == STUDY else [asked[attribute]]
             if not all(map(exact, own)):
                 continue
-            allowed = allowed.intersection(own)
-            if not allowed:
+            if allowed.isdisjoint(own):
+                if _differ_in_case_only(allowed, own):
+                    continue
                 return None
+            allowed = allowed.intersection(own)
         joined = ",".join(sorted(allowed))
         if len(joined) <= MAX_LIST:
             asked[attribute] = joined
@@ -77,6 +79,11 @@ def matches(resource: ResourceContext, study: StudyUid, obligations: Iterable[Ob
         if value is None or value.rstrip(" ") not in allowed:
             return False
     return True
+
+
+def _differ_in_case_only(allowed: frozenset[str], own: list[str]) -> bool:
+    """Orthanc takes ``p1`` for ``P1``: then it is left to the archive what the client's own value finds."""
+    return not {value.lower() for value in allowed}.isdisjoint(value.lower() for value in own)
 
 
 def _demands(obligations: Iterable[Obligation]) -> Iterator[tuple[str, frozenset[str]]]:

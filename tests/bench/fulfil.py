@@ -52,14 +52,14 @@ def page(rows: int) -> bytes:
 
 def metadata(instances: int) -> bytes:
     link = "http://127.0.0.1:8042/dicom-web/studies/1/series/2/instances/3/bulk/"
-    one = dataset(
-        **{f"_0018{n:04X}": element("LO", f"Some value of an attribute {n}") for n in range(0x20, 0xC0)},
-        **{f"_0028{n:04X}": element("DS", 1.5 * n, 2.25) for n in range(0x20, 0x50)},
-        _00081140=element("SQ", *[{"00081150": element("UI", "1.2.840.10008.5.1.4.1.1.2")}] * 10),
-        _00100010=element("PN", {"Alphabetic": "DOE^JANE^Q"}),
-        _00091010={"vr": "OB", "BulkDataURI": f"{link}00091010"},
-        _7FE00010={"vr": "OW", "BulkDataURI": f"{link}7fe00010"},
-    )
+    one = dataset() | {
+        **{f"0018{n:04X}": element("LO", f"Some value of an attribute {n}") for n in range(0x20, 0xC0)},
+        **{f"0028{n:04X}": element("DS", 1.5 * n, 2.25) for n in range(0x20, 0x50)},
+        "00081140": element("SQ", *[{"00081150": element("UI", "1.2.840.10008.5.1.4.1.1.2")}] * 10),
+        "00100010": element("PN", {"Alphabetic": "DOE^JANE^Q"}),
+        "00091010": {"vr": "OB", "BulkDataURI": f"{link}00091010"},
+        "7FE00010": {"vr": "OW", "BulkDataURI": f"{link}7fe00010"},
+    }
     return json.dumps([one] * instances).encode()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ArchiveError
 from proxy.fulfil import StoreReports
-from proxy.model import InstanceUid, PartHeader, SeriesUid, StudyUid
+from proxy.model import InstanceUid, PartHeader, Reason, SeriesUid, StudyUid
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12),
@@ -76,10 +76,21 @@ def test_status_and_failures_follow_ps318(
     stored: list[str] | None, accepted: list[int], refused: list[int], status: int, failures: list[tuple[str, int]]
 ) -> None:
     archive = None if stored is None else archived(*stored)
-    got, body = reports(archive, [part(n) for n in accepted], [(part(n), "institution-not-granted") for n in refused])
+    got, body = reports(
+        archive, [part(n) for n in accepted], [(part(n), Reason.INSTITUTION_NOT_GRANTED) for n in refused]
+    )
     items = json.loads(body)["00081198"]["Value"]
     assert got == status
     assert [(item["00081155"]["Value"][0], item["00081197"]["Value"][0]) for item in items] == failures
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_has_its_failure(reason: Reason) -> None:
+    _, body = reports(None, [], [(part(1), reason)])
+    (item,) = json.loads(body)["00081198"]["Value"]
+    codes = {Reason.STUDY_MISMATCH: 0xA900, Reason.POLICY_UNAVAILABLE: 0xA700}
+    assert item["00081197"] == {"vr": "US", "Value": [codes.get(reason, 0x0124)]}
+    assert reason.value.encode() not in body
 
 
 def test_instance_that_was_not_sent_is_not_reported_as_stored() -> None:
@@ -90,7 +101,7 @@ def test_instance_that_was_not_sent_is_not_reported_as_stored() -> None:
 
 def test_refused_part_is_never_reported_as_stored() -> None:
     """An archive that has the instance already, or lies, does not overrule a refusal."""
-    _, body = reports(archived("9.1", "9.2"), [part(1)], [(part(2), "institution-not-granted")])
+    _, body = reports(archived("9.1", "9.2"), [part(1)], [(part(2), Reason.INSTITUTION_NOT_GRANTED)])
     report = json.loads(body)
     assert [item["00081155"]["Value"][0] for item in report["00081199"]["Value"]] == ["9.1"]
     assert [item["00081155"]["Value"][0] for item in report["00081198"]["Value"]] == ["9.2"]
