@@ -35,6 +35,8 @@ class Seen:
     length: int = 0
     """Bytes of the whole body."""
     complete: bool = False
+    answered: bool = False
+    """Something came back. A connection that the archive had just closed swallows a request, which is sent again."""
 
     @property
     def names(self) -> set[str]:
@@ -138,6 +140,7 @@ class Relay:
             closing.enter_context(client)
             self._hold(closing, client)
             archive: socket.socket | None = None
+            told: list[Seen] = []
             if self._canned is None:
                 try:
                     archive = closing.enter_context(socket.create_connection(self._upstream, timeout=5))
@@ -145,11 +148,11 @@ class Relay:
                     return
                 archive.settimeout(None)
                 self._hold(closing, archive)
-                back = threading.Thread(target=_pump, args=(archive, client), name="relayed-back", daemon=True)
+                back = threading.Thread(target=_pump, args=(archive, client, told), name="relayed-back", daemon=True)
                 back.start()
                 closing.callback(back.join)
                 closing.callback(_shut, archive)
-            self._forward(client, archive)
+            self._forward(client, archive, told)
 
     def _hold(self, closing: contextlib.ExitStack, held: socket.socket) -> None:
         with self._lock:
@@ -161,11 +164,9 @@ class Relay:
 
         closing.callback(release)
 
-    def _forward(self, client: socket.socket, archive: socket.socket | None) -> None:
-        last: list[Seen] = []
-
+    def _forward(self, client: socket.socket, archive: socket.socket | None, told: list[Seen]) -> None:
         def note(seen: Seen) -> None:
-            last[:] = [seen]
+            told[:] = [seen]
             with self._lock:
                 self._seen.append(seen)
 
@@ -180,7 +181,8 @@ class Relay:
                     return
                 if archive is not None:
                     archive.sendall(data)
-                elif self._canned is not None and last and last[0].complete:
+                elif self._canned is not None and told and told[0].complete:
+                    told[0].answered = True
                     client.sendall(self._canned)
                     return
 
@@ -190,9 +192,11 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, told: list[Seen]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(READ_BYTES):
+            for seen in told:
+                seen.answered = True
             sink.sendall(data)
     _shut(sink)
 
