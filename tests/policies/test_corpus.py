@@ -1,6 +1,7 @@
 """Some hundred inputs at random: what is allowed must satisfy conditions computed here, without Rego."""
 
 import random
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ from proxy.model import (
     StudyUid,
 )
 from tests.policies.rego import POLICIES
+from tests.policies.test_rego import opa
 
 NOW = datetime(2026, 11, 22, 19, 40, tzinfo=UTC)
 NORTH, SOUTH = "North Hospital", "South Clinic"
@@ -188,6 +190,34 @@ def test_verdicts_are_what_an_independent_computation_says(engine: EmbeddedEngin
         assert verdict.allow == (not verdict.reasons)
         allowed += verdict.allow
     assert allowed > 100
+
+
+def test_reasons_are_empty_if_and_only_if_the_conditions_hold(engine: EmbeddedEngine) -> None:
+    for policy_input, _ in corpus():
+        verdict = engine.decide_now(policy_input)
+        reasons = orjson.loads(engine._engine.eval_rule_as_json("data.dicomweb.authz.reasons"))
+        assert sorted(reasons) == list(verdict.reasons)
+
+
+def test_opa_answers_the_same(engine: EmbeddedEngine) -> None:
+    inputs = [policy_input for policy_input, _ in corpus()]
+    each = "some one in input.inputs; d := data.dicomweb.authz.decision with input as one"
+    query = f"[[d, v] | {each}; v := data.dicomweb.authz.visible with input as one]"
+    done = subprocess.run(
+        [opa(), "eval", "--format=raw", "--stdin-input"]
+        + [f"--data={POLICIES / folder}" for folder in ("dicomweb", "lib", "data")]
+        + [query],
+        input=orjson.dumps({"inputs": inputs}),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for policy_input, (decision, visible) in zip(inputs, orjson.loads(done.stdout), strict=True):
+        verdict = engine.decide_now(policy_input)
+        obligations = [obligation.body for obligation in verdict.obligations]
+        assert decision == {"allow": verdict.allow, "reasons": [*verdict.reasons], "obligations": obligations}
+        assert set(visible) == engine.visible_now(policy_input)
 
 
 def test_a_row_is_visible_if_and_only_if_its_metadata_would_be_allowed(engine: EmbeddedEngine) -> None:

@@ -60,12 +60,10 @@ _named := {
 	"patients": {row.patient_id | some row in input.rows},
 	"institutions": {name |
 		some row in input.rows
-		row.institutions[0]
 		some name in row.institutions
 	},
 	"modalities": {name |
 		some row in input.rows
-		row.modalities[0]
 		some name in row.modalities
 	},
 }

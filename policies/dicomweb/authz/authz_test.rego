@@ -63,7 +63,6 @@ _rows := [
 	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": [""]},
 	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": []},
 	{"known": true, "patient_id": "P1", "modalities": [], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": "P1", "modalities": "CT", "institutions": ["North Hospital"]},
 	{"known": true, "modalities": ["CT"], "institutions": ["North Hospital"]},
 	{"known": true, "patient_id": "P1", "institutions": ["North Hospital"]},
 	{"known": "true", "patient_id": "P1", "modalities": ["CT"], "institutions": ["North Hospital"]},
