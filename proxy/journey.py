@@ -33,6 +33,7 @@ from proxy import records
 from proxy.errors import ArchiveError, DicomwardError, SpoolError
 from proxy.lease import Leases
 from proxy.model import (
+    CAPABILITIES,
     Action,
     Arrival,
     Capabilities,
@@ -94,7 +95,7 @@ class Journey:
         if arrival.peer.certificate is None and arrival.method != "OPTIONS":
             await self._unknown(arrival, exchange)
             return
-        self._suppress(Reason.CAPABILITIES, arrival, exchange)
+        self._suppress(CAPABILITIES, arrival, exchange)
         allow = ("Allow", ", ".join(asked.methods))
         if not asked.root:
             await exchange.start(204, (allow,), None)
@@ -109,7 +110,7 @@ class Journey:
         self._suppress(Reason.CERTIFICATE_MISSING, arrival, exchange)
         await self._plain_problem(Reason.CERTIFICATE_MISSING, exchange)
 
-    def _suppress(self, reason: Reason, arrival: Arrival, exchange: Exchange) -> None:
+    def _suppress(self, reason: str, arrival: Arrival, exchange: Exchange) -> None:
         exchange.decided = True
         self._rooms.suppressor.suppress(reason, arrival.at)
 

@@ -232,7 +232,10 @@ class RowShaper(Protocol):
         ...
 
     def uids(self, row: Dataset) -> list[str]:
-        """Study, series and instance as far as the level of the search goes: what the record names."""
+        """Study, series and instance as far as the level of the search goes: what the record names.
+
+        Empty where one is no UID (old devices make such): nobody could ask for that object, so it is not shown.
+        """
         ...
 
     def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:

@@ -134,15 +134,17 @@ class Searching:
         return self._shaper.read(body), answer.more
 
     async def _sift(self, rows: Sequence[Dataset], offset: int, found: Found) -> None:
-        if self._filtered:
-            places = [self._shaper.place(row) for row in rows]
-            studies = await self._rooms.archive.studies(tuple(dict.fromkeys(p[0] for p in places)), self._rooms.clock())
-            seen = await self._visible(dict.fromkeys(places), studies)
-        else:
-            places, studies, seen = [], {}, frozenset()
-        for index, row in enumerate(rows):
-            uids = self._shaper.uids(row)
-            if tuple(uids) in self._met or (self._filtered and places[index] not in seen):
+        named = [(row, uids) for row in rows if (uids := self._shaper.uids(row))]
+        studies: Mapping[StudyUid, StudyContext] = {}
+        seen: frozenset[Place] = frozenset()
+        if self._filtered and named:
+            places = dict.fromkeys(self._shaper.place(row) for row, _ in named)
+            asked = tuple(dict.fromkeys(study for study, _ in places))
+            studies = await self._rooms.archive.studies(asked, self._rooms.clock())
+            seen = await self._visible(places, studies)
+        for row, uids in named:
+            place = self._shaper.place(row) if self._filtered else None
+            if tuple(uids) in self._met or (place is not None and place not in seen):
                 continue
             self._met.add(tuple(uids))
             if found.passed >= offset:
@@ -150,7 +152,7 @@ class Searching:
                     found.more = True
                     return
                 found.uids.append(uids)
-                self._shape(row, places[index] if self._filtered else None, studies, seen)
+                self._shape(row, place, studies, seen)
             found.passed += 1
 
     def _shape(

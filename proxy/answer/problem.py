@@ -40,7 +40,6 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.ORIGIN_NOT_PERMITTED: Entry(
         403, "A web page that this site does not list asked", "Ask the operator to list the viewer's origin."
     ),
-    R.CAPABILITIES: Entry(200, "What there is to ask for", _READ_GRAMMAR),
     R.CERTIFICATE_MISSING: Entry(403, "No client certificate was presented", "Present your device's certificate."),
     R.CERTIFICATE_UNTRUSTED: Entry(403, "No trusted authority issued this certificate", _RENEW),
     R.CERTIFICATE_EXPIRED: Entry(403, "The certificate has expired", "Renew the device's certificate."),
@@ -120,7 +119,7 @@ CATALOGUE: Final[dict[R, Entry]] = {
 }
 
 # Where several reasons stand, the gravest failure gives the status: ours before the peer's form before permission.
-_ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 403, 404, 200)
+_ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 403, 404)
 
 
 def problem_of(reasons: Sequence[str], decision: str) -> Problem:

@@ -12,7 +12,7 @@ from proxy.errors import ArchiveError
 from proxy.fulfil import dicom_xml
 from proxy.fulfil.multipart import closing, content_type, new_boundary
 from proxy.fulfil.shaping import JSON, Shaping, written_json, written_xml
-from proxy.fulfil.uids import BY_LEVEL, SERIES, STUDY, named, uid_of
+from proxy.fulfil.uids import BY_LEVEL, SERIES, STUDY, is_uid, named, text_of
 from proxy.model import DicomRequest, Level, Representation, SeriesContext, SeriesUid, StudyContext, StudyUid
 from proxy.ports import Dataset
 
@@ -84,7 +84,8 @@ class Rows:
         return study, None if self._level is Level.STUDY else SeriesUid(row[SERIES]["Value"][0])
 
     def uids(self, row: Dataset) -> list[str]:
-        return [row[tag]["Value"][0] for tag in self._names]
+        uids = [row[tag]["Value"][0] for tag in self._names]
+        return uids if all(map(is_uid, uids)) else []
 
     def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:
         if study is not None:
@@ -101,7 +102,7 @@ class Rows:
         return b"".join(self._shown) + closing(self._boundary) if self._shown else b""
 
     def _identify(self, row: object) -> None:
-        if type(row) is not dict or not all(uid_of(row, tag) for tag in self._names):
+        if type(row) is not dict or not all(text_of(row, tag) for tag in self._names):
             raise ArchiveError("a row of the archive's search answer does not name its object")
         if any(row[tag]["Value"][0] != uid for tag, uid in self._wanted):
             raise ArchiveError("a row of the archive's search answer is not of the object that was asked for")

@@ -28,13 +28,19 @@ def is_uid(value: object) -> bool:
     return type(value) is str and len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
-def uid_of(dataset: Dataset, tag: str) -> str | None:
-    """The one UID that an attribute holds; ``None`` where it holds none, several, or no UID."""
+def text_of(dataset: Dataset, tag: str) -> str | None:
+    """The one text that an attribute holds; ``None`` where it holds none, several, or something else."""
     try:
         values = dataset[tag]["Value"]
     except (LookupError, TypeError):
         return None
-    return values[0] if type(values) is list and len(values) == 1 and is_uid(values[0]) else None
+    return values[0] if type(values) is list and len(values) == 1 and type(values[0]) is str else None
+
+
+def uid_of(dataset: Dataset, tag: str) -> str | None:
+    """The one UID that an attribute holds; ``None`` where it holds none, several, or no UID."""
+    value = text_of(dataset, tag)
+    return value if is_uid(value) else None
 
 
 def named(request: DicomRequest) -> tuple[tuple[str, str], ...]:

@@ -36,10 +36,11 @@ from proxy.model.base import (
     wire_time,
 )
 from proxy.model.decided import Grounds, Obligation, Verdict
-from proxy.model.reasons import Reason
+from proxy.model.reasons import CAPABILITIES, Reason
 from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
 
 __all__ = [
+    "CAPABILITIES",
     "MAX_INTEGER",
     "MEDIA_TYPES",
     "Action",

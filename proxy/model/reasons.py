@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -19,8 +20,6 @@ class Reason(StrEnum):
     ABANDONED = "abandoned"
     INTERNAL_ERROR = "internal-error"
     ORIGIN_NOT_PERMITTED = "origin-not-permitted"
-    CAPABILITIES = "capabilities"
-    """No refusal: OPTIONS and the root, which tell of the grammar only, are counted under it and not decided."""
     # identify
     CERTIFICATE_MISSING = "certificate-missing"
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
@@ -78,3 +77,7 @@ class Reason(StrEnum):
     # a lease that ended while a stream was under way
     LEASE_ENDED = "lease-ended"
     LIMIT_REACHED = "limit-reached"
+
+
+CAPABILITIES: Final = "capabilities"
+"""No refusal: OPTIONS and the root, which tell of the grammar only, are counted under it and not decided."""

@@ -148,6 +148,14 @@ async def test_row_of_a_study_that_is_not_known_is_hidden(filtered: World) -> No
     assert shown(await filtered.walk()) == [2]
 
 
+@pytest.mark.parametrize("filtering", [True, False])
+async def test_row_that_nobody_could_ask_for_is_not_shown_and_spoils_no_search(world: World, filtering: bool) -> None:
+    if filtering:
+        world.engine.demand(FILTER)
+    world.request, world.archive.found = search(), Found(parts=[rows_of("1.2.3", "1.2.03", "x", "1.2.4")])
+    assert shown(await world.walk()) == [3, 4]
+
+
 async def test_engine_that_fails_over_rows_denies(filtered: World) -> None:
     filtered.request, filtered.archive.found = search(), Found(parts=[studies(2)])
     fails_late(filtered)
