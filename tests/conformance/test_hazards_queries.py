@@ -91,8 +91,6 @@ VALUES = (
     "includefield=",
 )
 OTHER_TYPES = (
-    "application/dicom+xml",
-    'multipart/related; type="application/dicom+xml"',
     "application/xml",
     "text/xml",
     "text/html",

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.real
 STUDIES = "/dicom-web/studies"
 FAILED, REFERENCED, REASON = "00081198", "00081199", "00081197"
 NOT_AUTHORIZED = 0x0124
+LOOKUP = re.compile(
+    r"/dicom-web/(?:studies/[0-9.]+/series\?includefield=[0-9,]+|series\?0020000E=[0-9.]+)&limit=[0-9]+", re.ASCII
+)
+"""What a study is, and which studies a series is in."""
 
 
 def store(judge: Judge, *files: File, who: str = "radiologist", path: str = STUDIES) -> Reply:
@@ -52,7 +56,7 @@ def stores_seen(judge: Judge, before: int) -> list[Seen]:
     for each in seen:
         if each.method != "POST":
             assert each.method == "GET"
-            assert re.fullmatch(r"/dicom-web/studies/[0-9.]+/series\?includefield=[0-9,]+", each.target)
+            assert LOOKUP.fullmatch(each.target), each.target
     return [each for each in seen if each.method == "POST"]
 
 

@@ -36,7 +36,7 @@ class Seen:
     """Bytes of the whole body."""
     complete: bool = False
     answered: bool = False
-    """Something came back. A connection that the archive had just closed swallows a request, which is sent again."""
+    """The archive said something. A connection that it had just closed swallows a request, which is sent again."""
 
     @property
     def names(self) -> set[str]:
@@ -66,6 +66,7 @@ class Relay:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._canned: bytes | None = None
+        self._method: str | None = None
         self.unreadable: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -97,14 +98,14 @@ class Relay:
         return found
 
     @contextlib.contextmanager
-    def answering(self, canned: bytes) -> Iterator[None]:
-        """Answer every request with these bytes, close, and ask the archive nothing."""
-        self._canned = canned
+    def answering(self, canned: bytes, method: str | None = None) -> Iterator[None]:
+        """Answer every request, or every one by ``method``, with these bytes, close, and ask the archive nothing."""
+        self._canned, self._method = canned, method
         self._drop()
         try:
             yield
         finally:
-            self._canned = None
+            self._canned = self._method = None
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -141,7 +142,7 @@ class Relay:
             self._hold(closing, client)
             archive: socket.socket | None = None
             told: list[Seen] = []
-            if self._canned is None:
+            if self._canned is None or self._method is not None:
                 try:
                     archive = closing.enter_context(socket.create_connection(self._upstream, timeout=5))
                 except OSError:
@@ -179,11 +180,11 @@ class Relay:
                 except UnreadableError as error:
                     self.unreadable.append(f"{error}: {data[:200]!r}")
                     return
-                if archive is not None:
+                canned = self._canned
+                if archive is not None and (canned is None or not told or told[0].method != self._method):
                     archive.sendall(data)
-                elif self._canned is not None and told and told[0].complete:
-                    told[0].answered = True
-                    client.sendall(self._canned)
+                elif canned is not None and told and told[0].complete:
+                    client.sendall(canned)
                     return
 
 
