@@ -91,8 +91,11 @@ class Sending:
         """A body that passes through ``recoder``. Begins once its type is known, which is after the first bytes."""
         bounds = Bounds.of(self.grounds.verdict.obligations)
         try:
-            async with asyncio.timeout(bounds.seconds):
+            if bounds.seconds is None:
                 await self._recoded(recoder, chunks, bounds)
+            else:
+                async with asyncio.timeout(bounds.seconds):
+                    await self._recoded(recoder, chunks, bounds)
         except TimeoutError:
             await self.problem(Reason.LIMIT_REACHED, OutcomeStatus.TERMINATED)
         except PeerGoneError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.errors import BodyTooLargeError, PeerError, PeerGoneError
@@ -104,7 +105,8 @@ class AiohttpExchange:
         response.headers.extend((*headers, *ALWAYS, *self._headers))
         if length is not None:
             response.content_length = length
-        if self._close:
+        # HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends (RFC 9112 6.3).
+        if self._close or (length is None and self._request.version < HttpVersion11):
             response.force_close()
         self.response = response
         try:
@@ -116,20 +118,32 @@ class AiohttpExchange:
         if self._request.method == "HEAD" or self.response is None:
             return
         try:
-            async with asyncio.timeout(self._idle_s):
-                await self.response.write(chunk)
-        except TimeoutError as error:
-            self.abort()
-            raise PeerGoneError("the peer took no byte in time") from error
+            # Does not wait: a deadline is set up only where the peer's window is full, which it seldom is.
+            await cast(StreamWriter, self._request.writer).write(chunk, drain=False)
         except ConnectionError as error:
             raise PeerGoneError("the connection was lost") from error
+        await self._taken()
 
     async def finish(self) -> None:
         if self.response is None:
             return
+        await self._taken()
+        try:
+            await self.response.write_eof()
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+
+    async def _taken(self) -> None:
+        """Wait until the peer took enough of what was written.
+
+        :raises PeerGoneError: the connection was lost or the deadline passed
+        """
+        protocol = self._request.protocol
+        if protocol is None or not protocol.writing_paused:
+            return
         try:
             async with asyncio.timeout(self._idle_s):
-                await self.response.write_eof()
+                await self._request.writer.drain()
         except TimeoutError as error:
             self.abort()
             raise PeerGoneError("the peer took no byte in time") from error

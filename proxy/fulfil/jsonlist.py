@@ -58,6 +58,11 @@ class JsonList:
             self._held += len(text)
         return self._read() if self._held >= self._wait else []
 
+    @property
+    def closed(self) -> bool:
+        """Whether the list's end has come."""
+        return self._expects is _Expects.NOTHING
+
     def end(self) -> list[Dataset]:
         """What the last bytes made whole.
 
@@ -65,7 +70,7 @@ class JsonList:
         """
         self._pending.append(self._decoded(b"", final=True))
         found = self._read()
-        if self._expects is not _Expects.NOTHING:
+        if not self.closed:
             raise ArchiveError("the archive's list is not DICOM JSON, or ended early")
         return found
 

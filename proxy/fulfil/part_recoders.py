@@ -42,6 +42,7 @@ class Parts:
         self._frames_at = frames_at
         self._first: PartHead | None = None
         self._count = 0
+        self._closed = False
 
     @property
     def content_type(self) -> str:
@@ -57,12 +58,19 @@ class Parts:
         if len(pieces) == 1 and pieces[0] is chunk:
             return (chunk,) if chunk else ()
         made = b"".join(self._opened(piece) if isinstance(piece, PartHead) else piece for piece in pieces)
+        if self._reader.closed and not self._closed:
+            # With the last bytes: what leaves by itself costs a record of TLS and a system call.
+            made += self._close()
         return (made,) if made else ()
 
     def end(self) -> bytes:
         self._reader.end()
+        return b"" if self._closed else self._close()
+
+    def _close(self) -> bytes:
         if self._count == 0 or self._count < len(self._request.frames):
             raise ArchiveError("the archive's answer has too few parts")
+        self._closed = True
         return b"" if self._request.bare else closing(self._boundary)
 
     def _opened(self, head: PartHead) -> bytes:

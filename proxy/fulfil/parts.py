@@ -50,9 +50,14 @@ class PartReader:
         self._consumed += position
         return pieces
 
+    @property
+    def closed(self) -> bool:
+        """Whether the close-delimiter has come."""
+        return self._state == self._epilogue
+
     def end(self) -> None:
         """:raises ArchiveError: the body ended before its close-delimiter"""
-        if self._state != self._epilogue:
+        if not self.closed:
             raise ArchiveError("the archive's multipart answer ended early")
 
     def _start(self, data: bytes, position: int, _: list[Piece]) -> int:

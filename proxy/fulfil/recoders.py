@@ -24,14 +24,20 @@ class _Metadata:
         self._shaping = shaping
         self._list = JsonList()
         self._begun = False
+        self._ended = False
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
-        return self._made(self._list.feed(chunk))
+        made = self._made(self._list.feed(chunk))
+        if self._list.closed and not self._ended:
+            self._ended = True
+            made.append(self._closed())
+        return made
 
     def end(self) -> bytes:
-        return b"".join(self._made(self._list.end())) + self._closed()
+        last = b"".join(self._made(self._list.end()))
+        return last if self._ended else last + self._closed()
 
-    def _made(self, datasets: list[Dataset]) -> Sequence[bytes]:
+    def _made(self, datasets: list[Dataset]) -> list[bytes]:
         made = []
         for dataset in datasets:
             require(dataset, self._wanted)

@@ -508,3 +508,19 @@ async def test_without_listed_origins_a_connection_without_certificate_ends_in_i
     assert await door.say(asking(method="OPTIONS"), name=None) == b""
     assert door.arrivals == []
     assert b"Vary" not in await door.say(asking())
+
+
+async def test_body_of_unknown_length_ends_with_the_connection_for_who_knows_no_chunks(door: Door) -> None:
+    async def walk(arrival: Arrival, exchange: Exchange) -> None:
+        exchange.decided = True
+        await exchange.start(200, (), None)
+        await exchange.write(b"some")
+        await exchange.write(b"thing")
+        await exchange.finish()
+
+    door.walk = walk
+    begun = asyncio.get_running_loop().time()
+    answer = await door.say(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", patience_s=5)
+    assert answer.endswith(b"\r\n\r\nsomething")
+    assert b"keep-alive" not in answer.lower()
+    assert asyncio.get_running_loop().time() - begun < 5

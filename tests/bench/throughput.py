@@ -194,7 +194,7 @@ def spread(values: list[float]) -> str:
 def tiny_and_search(stack: BenchStack, base: int, runs: int, quick: bool) -> dict[str, object]:
     folder = stack.layout.directory
     (folder / "tiny.bin").write_bytes(
-        b"--b\r\nContent-Type: application/dicom\r\n\r\n" + bytes(1024) + b"\r\n--b--\r\n"
+        b"--b\r\nContent-Type: application/dicom\r\nContent-Length: 1024\r\n\r\n" + bytes(1024) + b"\r\n--b--\r\n"
     )
     row = {
         "0020000D": {"vr": "UI", "Value": [STUDY]},
