@@ -238,6 +238,10 @@ class RowShaper(Protocol):
         """
         ...
 
+    def counts(self, row: Dataset) -> bool:
+        """Whether a row tells anything that is gathered from all series of its study."""
+        ...
+
     def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:
         """Add a row that may be seen.
 

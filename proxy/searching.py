@@ -141,6 +141,10 @@ class Searching:
             places = dict.fromkeys(self._shaper.place(row) for row, _ in named)
             asked = tuple(dict.fromkeys(study for study, _ in places))
             studies = await self._rooms.archive.studies(asked, self._rooms.clock())
+            if self._request.level is not Level.STUDY:
+                # Counts of a study in the row of a series are held to the series that may be seen.
+                for study in {self._shaper.place(row)[0] for row, _ in named if self._shaper.counts(row)}:
+                    places |= dict.fromkeys(((study, None), *((study, series) for series in studies[study].series)))
             seen = await self._visible(places, studies)
         for row, uids in named:
             place = self._shaper.place(row) if self._filtered else None
@@ -170,18 +174,13 @@ class Searching:
     async def _visible(
         self, places: Mapping[Place, None], studies: Mapping[StudyUid, StudyContext]
     ) -> frozenset[Place]:
-        """Which of these may be seen, and which series of their studies: one question to policy.
+        """Which of these may be seen: one question to policy.
 
         :raises PolicyUnavailableError: no answer is no permission
         """
-        asked = dict(places)
-        if self._request.level is not Level.STUDY:
-            # Counts of a study in the row of a series are held to the series that may be seen.
-            for uid, study in studies.items():
-                asked.update(dict.fromkeys(((uid, None), *((uid, series) for series in study.series))))
         candidates = [
             place
-            for place in asked
+            for place in places
             if (known := studies[place[0]].of(place[1])).known
             and self._rooms.fulfilment.admits(place[0], known, self._obligations)
         ]

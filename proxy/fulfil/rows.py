@@ -23,6 +23,9 @@ CLASSES_IN_STUDY: Final = "00080062"
 OF_PATIENT: Final = ("00201200", "00201202", "00201204")
 """NumberOfPatientRelatedStudies, -Series, -Instances: studies beyond the row's, of which nothing is known here."""
 
+_GATHERED: Final = frozenset({SERIES_IN_STUDY, INSTANCES_IN_STUDY, MODALITIES_IN_STUDY, CLASSES_IN_STUDY})
+"""Attributes of a study that an archive gathers from its series and instances."""
+
 _STUDY_GROUPS: Final = frozenset({"0010", "0032"})
 _STUDY_KEYWORDS: Final = (
     "SpecificCharacterSet",
@@ -86,6 +89,9 @@ class Rows:
     def uids(self, row: Dataset) -> list[str]:
         uids = [row[tag]["Value"][0] for tag in self._names]
         return uids if all(map(is_uid, uids)) else []
+
+    def counts(self, row: Dataset) -> bool:
+        return not row.keys().isdisjoint(_GATHERED)
 
     def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:
         if study is not None:

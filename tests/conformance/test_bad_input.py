@@ -19,6 +19,7 @@ from proxy.record.reader import current_reader
 from tests.conformance.conftest import caller_of
 from tests.conformance.files import PART_HEAD, body, content_type, file
 from tests.conformance.judge import Judge
+from tests.conformance.seen import check_seen
 from tests.conformance.wire import HOST, EndedError, Reply, Wire, request
 from tests.laws import check_laws
 from tests.stack import RelayedStack, relayed_stack
@@ -51,6 +52,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayedStack]:
     with relayed_stack(tmp_path_factory.mktemp("tight"), {"limits": limits}) as running:
         yield running
         check_laws(running.dev)
+        check_seen(running)
 
 
 @pytest.fixture(scope="module")
