@@ -309,6 +309,7 @@ def _archive_settings(site: Site) -> ArchiveSettings:
         connect_s=section.connect_s,
         idle_s=section.idle_s,
         connections=section.connections,
+        withheld_frames=frozenset(section.withheld_frame_types),
     )
 
 

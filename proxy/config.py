@@ -144,6 +144,13 @@ class ArchiveSection(Section):
     connect_s: Seconds = Field(5, description="Time to connect.")
     idle_s: Seconds = Field(60, description="Time without a byte during a body.")
     connections: int = Field(64, gt=0, description="Connections kept to the archive.")
+    withheld_frame_types: tuple[str, ...] = Field(
+        ("image/jls",),
+        description=(
+            "Media types that the archive is never asked to make frames as. Orthanc 1.10 can crash when it makes "
+            "JPEG-LS. Frames stored so are had with application/octet-stream and transfer-syntax=*."
+        ),
+    )
     context_cache_s: float = Field(30, ge=0, le=30, description="How old attributes of a study may be.")
     context_cache_entries: int = Field(10_000, gt=0, description="Studies and series whose attributes are kept.")
 

@@ -15,9 +15,9 @@ from aiohttp.typedefs import LooseHeaders
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.errors import ArchiveError, ArchiveTimeoutError
+from proxy.errors import ArchiveError, ArchiveRefusedError, ArchiveTimeoutError
 from proxy.forward.answer_head import Head, checked_head
-from proxy.model import Action, DicomRequest
+from proxy.model import Action, DicomRequest, Representation
 
 CHUNK_BYTES: Final = 2**18
 
@@ -33,6 +33,8 @@ class ArchiveSettings:
     connect_s: float
     idle_s: float
     connections: int
+    withheld_frames: frozenset[str] = frozenset()
+    """Media types that the archive is not asked to give frames as."""
 
 
 class _Request(aiohttp.ClientRequest):
@@ -179,6 +181,8 @@ class ArchiveClient:
         body: AsyncIterator[bytes] | None,
         headers: tuple[tuple[str, str], ...],
     ) -> aiohttp.ClientResponse:
+        if request.representation is Representation.PIXELS and request.media_type in self._settings.withheld_frames:
+            raise ArchiveRefusedError("frames of a type that this archive is not asked for")
         try:
             return await session.request(
                 # What a client asks by HEAD is asked of the archive by GET.

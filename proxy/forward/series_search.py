@@ -50,7 +50,7 @@ class SeriesSearch:
             rows = await self._rows(Query(include=_ATTRIBUTES), uids[0])
         else:
             # A list of UIDs matches each of them (PS3.4 C.2.2.2.2).
-            match = ((series_list.STUDY, ",".join(uids)),)
+            match = ((series_list.STUDY, ",".join(sorted(uids))),)
             rows = await self._rows(Query(match=match, include=_ATTRIBUTES))
         return series_list.studies_of(rows, uids, as_of)
 

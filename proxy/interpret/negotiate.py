@@ -71,6 +71,8 @@ def _range_for(offer: Offer, ranges: tuple[MediaRange, ...]) -> MediaRange | Non
 def _narrowness(offer: Offer, found: MediaRange) -> int:
     """How narrowly the range names the offer; -1 where it does not."""
     inner = found.parameters.get("type")
+    if inner == "*/*":
+        inner = None  # how dicomweb-client says that it takes parts of any type
     if inner is not None and (not offer.multipart or not _names(inner.lower(), offer)):
         return -1
     if found.parameters and not _fits(offer.representation, found.parameters):

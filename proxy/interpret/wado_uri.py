@@ -49,6 +49,8 @@ def read_wado(raw: str, method: str, accept: str | None) -> DicomRequest:
     study, series, instance = (_uid(values, name) for name in _UIDS)
     offer = _offer(values.get("contentType"), accept)
     objects = offer.representation is Representation.DICOM
+    if not objects and values.get("transferSyntax") == ANY_SYNTAX:
+        del values["transferSyntax"]  # dicomweb-client writes it always; of an image it says nothing
     if not values.keys() <= (_OF_OBJECTS if objects else _OF_IMAGES):
         raise invalid("a parameter belongs to objects or to images, and the other is asked for")
     return DicomRequest(

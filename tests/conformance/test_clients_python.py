@@ -249,12 +249,18 @@ def test_frames(both: Both, method: str, name: str, place: int, frames: list[int
         ("mr-syntaxes", 3, ("application/octet-stream",)),
         ("report", 0, ("application/octet-stream",)),
         ("ecg", 0, ("image/jpeg",)),
-        # The client's own default is ``multipart/related; type="*/*"``, which this archive does not know either.
-        ("ct-small", 0, None),
     ],
 )
 def test_frames_that_the_archive_cannot_give_fail(both: Both, name: str, place: int, kinds: Any) -> None:
     fails(both, "retrieve_instance_frames", *uids(name, place), [1], media_types=kinds)
+
+
+def test_frames_as_the_client_asks_by_default_are_the_standards_default(both: Both) -> None:
+    """It asks for parts of any type, ``type="*/*"``, which this archive does not know and we do."""
+    through, direct = both
+    asked = (*uids("ct-small"), [1])
+    expected = direct.retrieve_instance_frames(*asked, media_types=("application/octet-stream",))
+    assert digests(through.retrieve_instance_frames(*asked)) == digests(expected)
 
 
 def test_frame_that_is_not_there_fails(both: Both) -> None:

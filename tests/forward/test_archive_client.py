@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import ArchiveError, ArchiveRefusedError, ArchiveTimeoutError
 from proxy.forward import ArchiveClient
-from proxy.model import DicomRequest
+from proxy.model import DicomRequest, Representation
 from tests.forward.archive import (
     METADATA,
     MULTIPART,
@@ -365,3 +365,14 @@ async def test_archive_that_answers_early_ends_the_reading_of_the_client(
     before = read
     await asyncio.sleep(0.1)
     assert read <= before + 1
+
+
+async def test_frames_of_a_withheld_type_are_not_asked_for(archive: SimulatedArchive) -> None:
+    frames = replace(RETRIEVE, representation=Representation.PIXELS, frames=(1,), media_type="image/jls")
+    client = archive.client(withheld_frames=frozenset({"image/jls"}))
+    with pytest.raises(ArchiveRefusedError):
+        await fetched(client, frames)
+    assert archive.conversations == []
+    archive.answer = answering(200, 'multipart/related; type="image/jp2"; boundary=b', b"--b--")
+    assert (await fetched(client, replace(frames, media_type="image/jp2")))[0] == 200
+    await client.close()

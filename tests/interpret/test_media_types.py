@@ -207,6 +207,7 @@ FRAME = f"{INSTANCE_PATH}/frames/2"
     ("accept", "expected"),
     [
         ("*/*", ("application/octet-stream", False, None)),
+        ('multipart/related; type="*/*"', ("application/octet-stream", False, None)),
         ("multipart/related", ("application/octet-stream", False, None)),
         ("multipart/related; transfer-syntax=*", ("application/octet-stream", False, "*")),
         # dicomweb-client, OHIF
