@@ -224,7 +224,9 @@ class RowShaper(Protocol):
     content_type: str
 
     def read(self, page: bytes) -> list[Dataset]:
-        """:raises ArchiveError: it is not a DICOM JSON list, or a row does not name the object that it is"""
+        """Rows of one page, which are shown before the next is read.
+
+        :raises ArchiveError: it is not a DICOM JSON list, or a row does not name the object that it is"""
         ...
 
     def place(self, row: Dataset) -> tuple[StudyUid, SeriesUid | None]:

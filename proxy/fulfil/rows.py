@@ -67,6 +67,8 @@ class Rows:
         self._names = BY_LEVEL[request.level]
         self._wanted = named(request)
         self._shaping = shaping
+        self._apply = shaping.apply
+        """For the rows of the page that was read last."""
         self._shown: list[bytes] = []
         self._boundary = new_boundary() if request.representation is Representation.XML else ""
         self.content_type = content_type(dicom_xml.MEDIA_TYPE, self._boundary) if self._boundary else JSON
@@ -80,6 +82,8 @@ class Rows:
             raise ArchiveError("the archive's search answer is not a list")
         for row in rows:
             self._identify(row)
+        plain = not self._boundary and self._shaping.plain(page)
+        self._apply = self._shaping.apply_plain if plain else self._shaping.apply
         return rows
 
     def place(self, row: Dataset) -> tuple[StudyUid, SeriesUid | None]:
@@ -96,7 +100,7 @@ class Rows:
     def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:
         if study is not None:
             _hold_to(row, study, seen, self._level)
-        self._shaping.apply(row, self._level)
+        self._apply(row, self._level)
         if self._boundary:
             self._shown.append(written_xml(row, self._boundary, not self._shown))
         else:

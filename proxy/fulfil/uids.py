@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from proxy.errors import ArchiveError
@@ -24,8 +25,13 @@ BY_LEVEL: Final = {
 _UID: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*", re.ASCII)
 
 
+@lru_cache(maxsize=16_384)
+def _is_uid(text: str) -> bool:
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
 def is_uid(value: object) -> bool:
-    return type(value) is str and len(value) <= 64 and _UID.fullmatch(value) is not None
+    return type(value) is str and _is_uid(value)
 
 
 def text_of(dataset: Dataset, tag: str) -> str | None:

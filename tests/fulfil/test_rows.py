@@ -225,9 +225,9 @@ def test_rows_in_xml() -> None:
     assert len(parts) == 4
 
 
-def test_row_that_is_not_dicom_json_is_an_error() -> None:
+def test_row_that_is_not_dicom_json_is_an_error_where_something_is_masked() -> None:
     with pytest.raises(ArchiveError):
-        shown(dataset(_00100010="DOE"))
+        shown(dataset(_00100010="DOE"), mask("PatientID"))
     with pytest.raises(ArchiveError):
         shown(dataset() | {"PatientName": element("PN", "DOE")}, mask("PatientName"))
 
@@ -245,3 +245,15 @@ def test_row_that_is_not_dicom_json_is_an_error() -> None:
 def test_row_whose_uid_is_none_has_no_name_here_and_spoils_no_page(row: Any) -> None:
     rows = ROWS(search(Level.INSTANCE), ())
     assert [bool(rows.uids(each)) for each in rows.read(json.dumps([dataset(), row]).encode())] == [True, False]
+
+
+@pytest.mark.parametrize("spelling", ["BulkDataURI", "Bulk\\u0044ataURI", "\\u0042ulkDataURI"])
+def test_link_of_a_row_is_ours_however_the_archive_spells_its_member(spelling: str) -> None:
+    """A page without masks is not walked; one that could hold a link is."""
+    rows = ROWS(search(Level.INSTANCE), ())
+    link = f'"7FE00010": {{"vr": "OW", "{spelling}": "http://10.0.0.7:8042/x/bulk/7fe00010"}}'
+    page = json.dumps([dataset()])[:-2] + ", " + link + "}]"
+    (row,) = rows.read(page.encode())
+    rows.show(row, None, frozenset())
+    assert b"10.0.0.7" not in rows.answer()
+    assert b"/bulk/7fe00010" in rows.answer()
