@@ -27,8 +27,14 @@ decision := {
 } else := {
 	"allow": false,
 	"reasons": sort(reasons),
-	"obligations": [],
+	"obligations": _of_denials,
 }
+
+# How a denial is answered: as that of an absent object.
+_of_denials := [obligation |
+	some obligation in data.dicomweb.obligations.required
+	obligation.type == "hide"
+]
 
 # METADATA
 # description: Codes of what denies. Empty if and only if the conditions above hold, which is tested.

@@ -47,6 +47,15 @@ test_deny_when_several_rules_deny if {
 	data.dicomweb.authz.decision == expected with input as i
 }
 
+test_deny_when_hidden_says_so_and_carries_nothing_else if {
+	i := data.dicomweb.lib.fixture.at("technologist", "retrieve", ["South Clinic"])
+	mask := {"type": "mask", "attributes": ["00100010"]}
+	obligations := {"*": [{"type": "hide"}, mask]}
+	expected := {"allow": false, "reasons": ["institution-not-granted"], "obligations": [{"type": "hide"}]}
+	data.dicomweb.authz.decision == expected with input as i
+		with data.roles.technologist.obligations as obligations
+}
+
 test_allow_when_a_search_is_filtered if {
 	i := object.union(data.dicomweb.lib.fixture.asks("technologist", "search"), {"resource": {"known": false}})
 	expected := {"allow": true, "reasons": [], "obligations": [{"type": "filter_rows"}]}
