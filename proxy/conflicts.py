@@ -46,7 +46,7 @@ class Earlier:
             found |= _differing(_said_of_series(header), _known_of_series(known))
         elif series is not None:
             found |= _differing(_said_of_series(header), _said_of_series(series))
-        if elsewhere or (series is not None and series.study != header.study):
+        if target.contradictory or elsewhere or (series is not None and series.study != header.study):
             found.add("StudyInstanceUID")
         return tuple(sorted(found))
 

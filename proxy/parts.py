@@ -76,7 +76,7 @@ class Parts:
         if verdict.allow:
             self._earlier.add(header)
             return Judged(question, verdict)
-        refusing = elsewhere | {header.study} if target.resource.known else elsewhere
+        refusing = elsewhere | {header.study} if target.resource.known or target.contradictory else elsewhere
         return Judged(question, verdict, await self._told(verdict, refusing, grounds))  # 5
 
     async def _study(self, uid: StudyUid) -> StudyContext:

@@ -1,7 +1,7 @@
 """What an archive's list of series says of studies. Pure.
 
-The list is not believed further than it agrees with itself and with what was asked: a row of another study, a study
-of two patients or a series that is described twice in two ways is an error and not a choice.
+The list is not believed further than it agrees with itself and with what was asked: a row of another study is an
+error, a study of two patients or a series that is described in two ways is unknown; neither is a choice of ours.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
 INSTANCES: Final = "00201209"
 """NumberOfSeriesRelatedInstances."""
+LABEL: Final = "00403001"
+"""ConfidentialityConstraintOnPatientDataDescription (PS3.3 C.2.4): the label that DICOM has for such data."""
 
 Item = dict[str, Any]
 
@@ -41,9 +43,9 @@ def read_page(body: bytes) -> list[Item]:
 
 
 def studies_of(rows: Iterable[Item], asked: Sequence[StudyUid], as_of: datetime) -> Mapping[StudyUid, StudyContext]:
-    """Each study that was asked for, unknown where no row names it.
+    """Each study that was asked for, unknown where no row names it or its rows contradict each other.
 
-    :raises ArchiveError: the rows contradict each other, or name a study that was not asked for
+    :raises ArchiveError: the rows name a study that was not asked for
     """
     by_study: dict[str, list[Item]] = {uid: [] for uid in asked}
     for row in rows:
@@ -51,11 +53,8 @@ def studies_of(rows: Iterable[Item], asked: Sequence[StudyUid], as_of: datetime)
         if of_study is None:
             raise ArchiveError("the archive listed series of another study")
         of_study.append(row)
-    unknown = ResourceContext(known=False, as_of=as_of)
-    return {
-        StudyUid(uid): _study(of_study, as_of) if of_study else StudyContext(resource=unknown, series={})
-        for uid, of_study in by_study.items()
-    }
+    unknown = StudyContext(resource=ResourceContext(known=False, as_of=as_of), series={})
+    return {StudyUid(uid): _told(of_study, as_of) if of_study else unknown for uid, of_study in by_study.items()}
 
 
 def holders_of(rows: Iterable[Item], series: SeriesUid) -> frozenset[StudyUid]:
@@ -72,6 +71,15 @@ def holders_of(rows: Iterable[Item], series: SeriesUid) -> frozenset[StudyUid]:
     return frozenset(studies)
 
 
+def _told(rows: Sequence[Item], as_of: datetime) -> StudyContext:
+    """A study, unknown where its rows contradict each other: it must not spoil a search that finds others too."""
+    try:
+        return _study(rows, as_of)
+    except ArchiveError:
+        unknown = ResourceContext(known=False, as_of=as_of)
+        return StudyContext(resource=unknown, series={}, contradictory=True)
+
+
 def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
     patients = {text(row, PATIENT_ID) for row in rows}
     if len(patients) != 1:
@@ -84,12 +92,15 @@ def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
         study_date=_agreed(rows, STUDY_DATE),
         modalities=tuple(sorted({text(row, MODALITY) for row in rows})),
         institutions=tuple(sorted({text(row, INSTITUTION) for row in rows})),
+        labels=_labels(rows),
     )
     series: dict[SeriesUid, SeriesContext] = {}
     for row in rows:
         uid = SeriesUid(text(row, SERIES))
         one = SeriesContext(
-            resource=replace(whole, modalities=(text(row, MODALITY),), institutions=(text(row, INSTITUTION),)),
+            resource=replace(
+                whole, modalities=(text(row, MODALITY),), institutions=(text(row, INSTITUTION),), labels=_labels([row])
+            ),
             instances=_number(row, INSTANCES),
         )
         # Rows that move between two pages come twice; they say the same but for a count that may have grown.
@@ -97,6 +108,11 @@ def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
             raise ArchiveError("the archive lists a series without its UID, or in two ways")
         series[uid] = one
     return StudyContext(resource=whole, series=series)
+
+
+def _labels(rows: Iterable[Item]) -> tuple[str, ...]:
+    """What the objects say of who may be told of the patient, as a sorted set."""
+    return tuple(sorted({value for row in rows for value in _values(row, LABEL) if isinstance(value, str) and value}))
 
 
 def _agreed(rows: Iterable[Item], tag: str) -> str | None:

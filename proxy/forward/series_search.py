@@ -31,6 +31,7 @@ _ATTRIBUTES: Final = (
     series_list.INSTITUTION,
     series_list.PATIENT_ID,
     series_list.INSTANCES,
+    series_list.LABEL,
 )
 
 

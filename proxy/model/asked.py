@@ -194,6 +194,7 @@ class ResourceContext:
     """Sorted set over the series concerned; a series that names none adds the empty string."""
     study_date: str | None = None
     labels: tuple[str, ...] = ()
+    """Sorted set of ConfidentialityConstraintOnPatientDataDescription (0040,3001) over the series concerned."""
     conflicts: tuple[str, ...] = ()
     """Of a part that is to be stored: keywords of attributes in which it contradicts the study or series it goes to."""
     _wire: JsonObject = field(init=False, repr=False, compare=False)
@@ -236,6 +237,8 @@ class StudyContext:
     resource: ResourceContext
     """Sets gathered from all series."""
     series: Mapping[SeriesUid, SeriesContext]
+    contradictory: bool = False
+    """The archive has it and contradicts itself about it, so nothing is known: nobody is shown it or adds to it."""
 
     def of(self, series: SeriesUid | None) -> ResourceContext:
         """The study, or the one of its series that is named; unknown where the study has no such series."""

@@ -55,19 +55,37 @@ def test_attribute_of_a_study_on_which_its_series_disagree_is_not_known() -> Non
         series_rows(row("1.4"), row("1.5", t0020000D="9.9.9")),
         series_rows(row("1.4") | {"0020000D": []}),
         series_rows(row("1.4", t0020000D=["1.2.3", "9.9"])),
-        series_rows(row("1.4"), row("1.5", t00100020="P2")),
-        series_rows(row("1.4"), row("1.5", t00100020="")),
-        series_rows(row("1.4", t00080080=["North", "South"])),
-        series_rows(row("1.4", t00080060=[7])),
-        series_rows(row("1.4"), row("1.4", "MR")),
-        series_rows(row("1.4"), row("1.4", institution="South")),
-        series_rows(row("")),
         b'[{"0020000D": "1.2.3"}]',
     ],
 )
 def test_list_of_series_that_cannot_be_trusted_is_an_error(body: bytes) -> None:
     with pytest.raises(ArchiveError):
         read(body)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row("1.4"), row("1.5", t00100020="P2")],
+        [row("1.4"), row("1.5", t00100020="")],
+        [row("1.4", t00080080=["North", "South"])],
+        [row("1.4", t00080060=[7])],
+        [row("1.4"), row("1.4", "MR")],
+        [row("1.4"), row("1.4", institution="South")],
+        [row("")],
+    ],
+)
+def test_study_that_contradicts_itself_is_unknown_and_spoils_no_other(rows: list[Any]) -> None:
+    other = row("7.4", t0020000D="7.7")
+    found = studies_of(read_page(series_rows(*rows, other)), [STUDY, StudyUid("7.7")], NOW)
+    assert (found[STUDY].resource.known, found[STUDY].contradictory, dict(found[STUDY].series)) == (False, True, {})
+    assert found[StudyUid("7.7")].resource.known
+
+
+def test_labels_are_gathered_from_series() -> None:
+    found = read(series_rows(row("1.4", t00403001="VIP"), row("1.5", t00403001=["STAFF", "VIP"]), row("1.6")))
+    assert found.resource.labels == ("STAFF", "VIP")
+    assert [found.series[SeriesUid(uid)].resource.labels for uid in ("1.4", "1.6")] == [("VIP",), ()]
 
 
 def test_study_that_was_not_asked_for_is_an_error_whatever_else_is_there() -> None:

@@ -203,6 +203,12 @@ async def test_series_of_another_study_is_refused_whatever_policy_says(store: St
     assert judged.told is Reason.STUDY_MISMATCH
 
 
+async def test_nothing_is_added_to_a_study_that_contradicts_itself(store: Store) -> None:
+    unknown = ResourceContext(known=False, as_of=NOW)
+    store.archive.known[STUDY] = StudyContext(resource=unknown, series={}, contradictory=True)
+    assert (await store.judge(header())).verdict.reasons == ("study-mismatch",)
+
+
 async def test_series_that_its_own_study_has_meanwhile_is_no_contradiction(store: Store) -> None:
     store.archive.held[NEW_SERIES] = frozenset({STUDY})
     assert (await store.judge(header(series=NEW_SERIES))).verdict.allow
