@@ -76,6 +76,7 @@ class _Archive:
         self.context = context.context
         self.studies = context.studies
         self.holders = context.holders
+        self.places = context.places
         self.forget = context.forget
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.model import PartHeader, ResourceContext, SeriesContext, SeriesUid, StudyContext, StudyUid
+from proxy.model import InstanceUid, PartHeader, ResourceContext, SeriesContext, SeriesUid, StudyContext, StudyUid
 
-NEVER_TOLERATED: Final = frozenset({"PatientID", "StudyInstanceUID"})
-"""A study of two patients, and a series in two studies, are no choice of a site's."""
+NEVER_TOLERATED: Final = frozenset({"PatientID", "SOPInstanceUID", "StudyInstanceUID"})
+"""A study of two patients, a series in two studies, and an instance in two series are no choice of a site's: archives
+that look an instance up by its UID then find neither.
+"""
 
 Values = dict[str, object]
+Place = tuple[StudyUid, SeriesUid]
 
 
 @dataclass(slots=True)
@@ -23,17 +26,22 @@ class Earlier:
 
     studies: dict[StudyUid, PartHeader] = field(default_factory=dict)
     series: dict[SeriesUid, PartHeader] = field(default_factory=dict)
+    instances: dict[InstanceUid, Place] = field(default_factory=dict)
 
     def add(self, header: PartHeader) -> None:
         """The first part of a study, and of a series, says what later ones are held to."""
+        self.instances.setdefault(header.instance, (header.study, header.series))
         self.studies.setdefault(header.study, header)
         self.series.setdefault(header.series, header)
 
-    def conflicts(self, header: PartHeader, target: StudyContext, elsewhere: bool) -> tuple[str, ...]:
+    def conflicts(
+        self, header: PartHeader, target: StudyContext, elsewhere: bool, twice: bool = False
+    ) -> tuple[str, ...]:
         """Keywords, sorted. What the archive has counts; what it has not is as earlier parts said.
 
         :param target: the study that the part names
         :param elsewhere: the archive has the part's series in another study
+        :param twice: the archive has the part's instance in another series
         """
         found: set[str] = set()
         study = self.studies.get(header.study)
@@ -48,6 +56,9 @@ class Earlier:
             found |= _differing(_said_of_series(header), _said_of_series(series))
         if target.contradictory or elsewhere or (series is not None and series.study != header.study):
             found.add("StudyInstanceUID")
+        place = (header.study, header.series)
+        if twice or self.instances.get(header.instance, place) != place:
+            found.add("SOPInstanceUID")
         return tuple(sorted(found))
 
 

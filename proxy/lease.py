@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from proxy.model import Grounds
+from proxy.model import Grounds, Reason
 from proxy.ports import Clock
 
 
@@ -80,7 +80,10 @@ class Leases:
             fresh = await self.judge_again(grounds, now)
             if lease not in self._held:
                 continue
-            if fresh.verdict.allow:
+            if fresh.verdict.allow and fresh.verdict.obligations != grounds.verdict.obligations:
+                # What leaves was made for other obligations; asked again it is made for these.
+                lease.cut((Reason.LEASE_ENDED.value,))
+            elif fresh.verdict.allow:
                 lease.grounds = fresh
             else:
                 lease.cut(fresh.verdict.reasons)

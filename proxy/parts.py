@@ -2,9 +2,11 @@
 
 1. A store to one study takes parts of that study.
 2. Policy is asked about a part as its own header describes it. What is refused here asks nothing of the archive.
-3. What the archive has of the study and the series that the part names is looked up, and where else that series is.
+3. What the archive has of the study and the series that the part names is looked up, and where else that series and
+   that instance are.
 4. Where the part contradicts that, or an earlier part of this store, or where the study has other institutions,
-   policy is asked again with both. Another patient, or a series of another study, is refused whatever policy says.
+   policy is asked again with both. Another patient, a series of another study and an instance of another series are
+   refused whatever policy says.
 5. Where the storer may not read the study that refused the part, it is not told why; the record has the true reasons.
 """
 
@@ -65,7 +67,9 @@ class Parts:
             return Judged(question, verdict, _reason(verdict))
         target = await self._study(header.study)  # 3
         elsewhere = await self._elsewhere(header, target)
-        conflicts = self._earlier.conflicts(header, target, bool(elsewhere))
+        twice = await self._rooms.archive.places(header.instance) - {(header.study, header.series)}
+        conflicts = self._earlier.conflicts(header, target, bool(elsewhere), bool(twice))
+        elsewhere |= {study for study, _ in twice}
         institutions = target.resource.institutions
         if conflicts or not set(institutions) <= {header.institution}:  # 4
             question = self._question(asked, self._described(header, institutions, conflicts), grounds)

@@ -13,6 +13,7 @@ from proxy.model import (
     DeviceId,
     DicomRequest,
     Durable,
+    InstanceUid,
     JsonObject,
     Kind,
     Obligation,
@@ -176,6 +177,13 @@ class Archive(Protocol):
 
     async def studies(self, studies: Sequence[StudyUid], now: datetime) -> Mapping[StudyUid, StudyContext]:
         """Attributes of each study and of its series, at most 30 s old; what is not cached is asked for together.
+
+        :raises ArchiveError: as for :meth:`fetch`
+        """
+        ...
+
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        """The studies and series in which the archive holds an instance of this UID, asked now.
 
         :raises ArchiveError: as for :meth:`fetch`
         """

@@ -218,7 +218,11 @@ class Searching:
         """A search holds no lease: where the archive took long, what it was allowed by is looked at once more."""
         now = self._rooms.clock()
         if now - self._grounds.arrival.at >= STALE_AFTER:
-            self._grounds = await self._leases.judge_again(self._grounds, now)
+            fresh = await self._leases.judge_again(self._grounds, now)
+            if fresh.verdict.allow and fresh.verdict.obligations != self._obligations:
+                # The rows were made for other obligations; asked again they are made for these.
+                fresh = replace(fresh, verdict=self._denied(Reason.LEASE_ENDED))
+            self._grounds = fresh
         return self._grounds.verdict.allow
 
     async def _record(self, found: Found) -> Sending:

@@ -58,6 +58,6 @@ class Cors:
         site = request.headers.get("Sec-Fetch-Site")
         if site is None:
             return Judged(False, self._vary) if self._vary else PLAIN
-        # An image or script of another page; a link that a person follows shows its answer to that person alone.
-        embedded = site in ("cross-site", "same-site") and request.headers.get("Sec-Fetch-Mode") != "navigate"
-        return Judged(embedded, self._vary)
+        # An image, frame or script of another page; a link that a person follows fills a window of its own.
+        followed = request.headers.get("Sec-Fetch-Dest") == "document"
+        return Judged(site in ("cross-site", "same-site") and not followed, self._vary)

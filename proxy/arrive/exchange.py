@@ -68,7 +68,7 @@ class GoneResponse(web.StreamResponse):
 class AiohttpExchange:
     """:class:`proxy.ports.Exchange`."""
 
-    __slots__ = ("_body_bytes", "_close", "_headers", "_idle_s", "_request", "body", "decided", "response")
+    __slots__ = ("_body_bytes", "_close", "_idle_s", "_request", "body", "decided", "headers", "response")
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class AiohttpExchange:
     ) -> None:
         """:param headers: what every answer on this exchange carries besides its own"""
         self._request = request
-        self._headers = headers
+        self.headers = headers
         self._idle_s = idle_s
         self._close = close
         self._body_bytes = body_bytes
@@ -102,7 +102,7 @@ class AiohttpExchange:
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
         response = Response(status=status)
-        response.headers.extend((*headers, *ALWAYS, *self._headers))
+        response.headers.extend((*headers, *ALWAYS, *self.headers))
         if length is not None:
             response.content_length = length
         # HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends (RFC 9112 6.3).

@@ -119,7 +119,7 @@ class Handler:
             exchange.abort()
             return
         problem = self._problem((reason,), "")
-        last = AiohttpExchange(request, idle_s=self._idle_s, body_bytes=0, close=True)
+        last = AiohttpExchange(request, idle_s=self._idle_s, body_bytes=0, close=True, headers=exchange.headers)
         try:
             await last.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
             await last.write(problem.body)

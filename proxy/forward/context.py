@@ -16,7 +16,7 @@ from functools import partial
 from proxy.errors import ArchiveError
 from proxy.forward.archive_client import ArchiveClient
 from proxy.forward.series_search import SeriesSearch, batches
-from proxy.model import DicomRequest, ResourceContext, SeriesUid, StudyContext, StudyUid
+from proxy.model import DicomRequest, InstanceUid, ResourceContext, SeriesUid, StudyContext, StudyUid
 
 Pending = asyncio.Future[StudyContext]
 Asking = asyncio.Task[Mapping[StudyUid, StudyContext]]
@@ -61,6 +61,9 @@ class ContextCache:
         if waited:
             await asyncio.wait(waited)
         return {uid: found[uid].result() for uid in studies}
+
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        return await self._search.places(instance)
 
     async def holders(self, series: SeriesUid) -> frozenset[StudyUid]:
         return await self._search.holders(series)

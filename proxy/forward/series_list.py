@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import ArchiveError
-from proxy.model import ResourceContext, SeriesContext, SeriesUid, StudyContext, StudyUid
+from proxy.model import InstanceUid, ResourceContext, SeriesContext, SeriesUid, StudyContext, StudyUid
 
 STUDY_DATE: Final = "00080020"
 ACCESSION: Final = "00080050"
@@ -23,6 +23,7 @@ INSTITUTION: Final = "00080080"
 PATIENT_ID: Final = "00100020"
 STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
+INSTANCE: Final = "00080018"
 INSTANCES: Final = "00201209"
 """NumberOfSeriesRelatedInstances."""
 LABEL: Final = "00403001"
@@ -69,6 +70,20 @@ def holders_of(rows: Iterable[Item], series: SeriesUid) -> frozenset[StudyUid]:
             raise ArchiveError("the archive listed another series")
         studies.add(StudyUid(study))
     return frozenset(studies)
+
+
+def places_of(rows: Iterable[Item], instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+    """The studies and series that the rows name.
+
+    :raises ArchiveError: a row is of another instance, or does not name its study and series
+    """
+    places = set()
+    for row in rows:
+        study, series = text(row, STUDY), text(row, SERIES)
+        if text(row, INSTANCE) != instance or not study or not series:
+            raise ArchiveError("the archive listed another instance")
+        places.add((StudyUid(study), SeriesUid(series)))
+    return frozenset(places)
 
 
 def _told(rows: Sequence[Item], as_of: datetime) -> StudyContext:

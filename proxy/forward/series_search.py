@@ -15,7 +15,17 @@ from typing import Final
 from proxy.errors import ArchiveError
 from proxy.forward import series_list
 from proxy.forward.archive_client import ArchiveClient
-from proxy.model import Action, DicomRequest, Level, Query, Representation, SeriesUid, StudyContext, StudyUid
+from proxy.model import (
+    Action,
+    DicomRequest,
+    InstanceUid,
+    Level,
+    Query,
+    Representation,
+    SeriesUid,
+    StudyContext,
+    StudyUid,
+)
 
 PAGE_ROWS: Final = 2000
 LARGEST_PAGES: Final = 25
@@ -59,10 +69,17 @@ class SeriesSearch:
         """:raises ArchiveError: as for :meth:`studies`"""
         return series_list.holders_of(await self._rows(Query(match=((series_list.SERIES, series),))), series)
 
-    async def _rows(self, query: Query, study: StudyUid | None = None) -> list[series_list.Item]:
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        """:raises ArchiveError: as for :meth:`studies`"""
+        query = Query(match=((series_list.INSTANCE, instance),))
+        return series_list.places_of(await self._rows(query, level=Level.INSTANCE), instance)
+
+    async def _rows(
+        self, query: Query, study: StudyUid | None = None, level: Level = Level.SERIES
+    ) -> list[series_list.Item]:
         rows: list[series_list.Item] = []
         for _ in range(LARGEST_PAGES):
-            page, more = await self._page(replace(query, limit=PAGE_ROWS, offset=len(rows)), study)
+            page, more = await self._page(replace(query, limit=PAGE_ROWS, offset=len(rows)), study, level)
             rows += page
             if len(page) < PAGE_ROWS and not more:
                 return rows
@@ -70,11 +87,11 @@ class SeriesSearch:
                 break
         raise ArchiveError("the archive's list of series does not end")
 
-    async def _page(self, query: Query, study: StudyUid | None) -> tuple[list[series_list.Item], bool]:
+    async def _page(self, query: Query, study: StudyUid | None, level: Level) -> tuple[list[series_list.Item], bool]:
         self.asked += 1
         request = DicomRequest(
             action=Action.SEARCH,
-            level=Level.SERIES,
+            level=level,
             method="GET",
             representation=Representation.JSON,
             study=study,

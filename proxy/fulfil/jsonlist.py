@@ -12,7 +12,7 @@ import orjson
 from proxy.errors import ArchiveError
 from proxy.ports import Dataset
 
-MAX_OBJECT: Final = 64 * 1024 * 1024
+MAX_OBJECT: Final = 16 * 1024 * 1024
 """Characters of the longest object that is waited for."""
 _SPACE: Final = " \t\r\n"
 

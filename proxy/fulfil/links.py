@@ -11,6 +11,8 @@ from proxy.model import Level
 from proxy.ports import Dataset
 
 RETRIEVE_URL: Final = "00081190"
+RETRIEVE_URI: Final = "0040E010"
+"""The same by another name (PS3.3 C.12.1.3.2); of no use beside the one above."""
 
 _PATH: Final = re.compile(r"[0-9a-f]{8}(?:/[1-9][0-9]*/[0-9a-f]{8})*", re.ASCII | re.IGNORECASE)
 _ROOTS: Final = ("/bulk/", "/bulkdata/")
@@ -40,6 +42,7 @@ class Links:
 
     def retrieve(self, dataset: Dataset, level: Level) -> None:
         """Rebuild what an object says of where it is to be had, or leave it out."""
+        dataset.pop(RETRIEVE_URI, None)
         if RETRIEVE_URL not in dataset:
             return
         own = self.of(dataset, level)

@@ -108,9 +108,14 @@ class Mask:
     def _learn(self, tag: Any, vr: Any) -> int:
         if not is_name(tag, vr):
             raise malformed()
-        # ``UN`` says that the archive did not know better: then the dictionary is asked too.
-        representations = dictionary_representations(tag) | {vr} if vr == "UN" else frozenset({vr})
-        fate = self._fate(tag, representations) or (_LOOK if vr in _LOOKED_INTO else _PLAIN)
+        # A file may say another representation than the dictionary, to slip through a mask: what either says counts.
+        known = dictionary_representations(tag)
+        fate = self._fate(tag, known | {vr})
+        if vr == "UN" and not known:
+            # Nobody knows what it is, so it may be what is masked.
+            fate = max(fate, _REMOVE if self._removed.representations else _PLAIN)
+            fate = max(fate, _BLANK if self._blanked.representations else _PLAIN)
+        fate = fate or (_LOOK if vr in _LOOKED_INTO else _PLAIN)
         if len(self._fates) >= _MAX_REMEMBERED:
             self._fates.clear()
         self._fates[tag, vr] = fate

@@ -24,6 +24,8 @@ def unmet(request: DicomRequest, obligations: Sequence[Obligation]) -> Reason | 
             return Reason.OBLIGATION_UNKNOWN
         if obligation.type == "match" and not (request.action is Action.SEARCH and understood(obligation)):
             return Reason.OBLIGATION_UNKNOWN
+        if obligation.type == "limit" and not _limitable(request, obligation):
+            return Reason.OBLIGATION_UNKNOWN
     try:
         mask = mask_of(obligations)
     except ValueError:
@@ -31,6 +33,11 @@ def unmet(request: DicomRequest, obligations: Sequence[Obligation]) -> Reason | 
     if any(obligation.type == "seal" for obligation in obligations):
         return Reason.NOT_YET
     return None if mask is None else _unmasked(request, mask)
+
+
+def _limitable(request: DicomRequest, limit: Obligation) -> bool:
+    """Time is limited where an answer streams; neither a search nor a store does."""
+    return "seconds" not in limit.body or request.action not in (Action.SEARCH, Action.STORE)
 
 
 def _unmasked(request: DicomRequest, mask: Mask) -> Reason | None:

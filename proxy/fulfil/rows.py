@@ -119,13 +119,16 @@ class Rows:
 
 
 def _hold_to(row: Dataset, study: StudyContext, seen: frozenset[SeriesUid], level: Level) -> None:
-    """Leave nothing in a row that tells of series which may not be seen."""
+    """Leave nothing in a row that tells of series which may not be seen.
+
+    Counts are made from the series that were judged: what the archive counts may have a hidden series more by now.
+    """
     for tag in OF_PATIENT:
         row.pop(tag, None)
-    if study.series.keys() <= seen:
-        return
-    row.pop(CLASSES_IN_STUDY, None)
-    if level is Level.STUDY:
+    whole = study.series.keys() <= seen
+    if not whole:
+        row.pop(CLASSES_IN_STUDY, None)
+    if not whole and level is Level.STUDY:
         # An archive takes what it was asked to include from any instance of the study.
         for tag in [tag for tag in row if tag not in _STUDY_TAGS and tag[:4] not in _STUDY_GROUPS]:
             del row[tag]

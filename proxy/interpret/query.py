@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from proxy.interpret.attributes import MATCHABLE, Key, include_tag, private_key
+from proxy.interpret.attributes import MATCHABLE, Key, include_tag
 from proxy.interpret.parameters import MAX_QUERY_CHARS, invalid, read_pairs
 from proxy.interpret.values import canonical_value
 from proxy.model import Level, Query
@@ -30,7 +31,7 @@ def read_query(raw: str, level: Level, depth: int) -> Query:
     include: set[str] = set()
     controls: dict[str, str] = {}
     for name, value in read_pairs(raw):
-        key = names.get(name) or private_key(name)
+        key = names.get(name)
         if key is not None:
             _add_match(match, key, value)
         elif name == "includefield":
@@ -39,8 +40,10 @@ def read_query(raw: str, level: Level, depth: int) -> Query:
             controls[name] = value
         else:
             raise invalid("a parameter is unknown here, or comes twice")
+    # > If the value is of zero length, all entities match (PS3.4 C.2.2.2.3); the attribute is asked for.
+    include.update(tag for tag, value in match.items() if not value)
     query = Query(
-        match=tuple(sorted(match.items())),
+        match=tuple(sorted((tag, value) for tag, value in match.items() if value)),
         include=("all",) if "all" in include else tuple(sorted(include)),
         fuzzy=_flag(controls.get("fuzzymatching", "false")),
         limit=_limit(controls.get("limit")),
@@ -49,6 +52,24 @@ def read_query(raw: str, level: Level, depth: int) -> Query:
     if len(include) > MAX_INCLUDE or len(write_query(query)) > MAX_QUERY_CHARS:
         raise invalid("the query is too long")
     return query
+
+
+# What archives that decode nothing can match on. Orthanc compares an escape as it stands: ``North%20Hospital`` would
+# find nothing, and a person would read that there is nothing.
+_UNMATCHABLE: Final = re.compile(r"[^A-Za-z0-9._~,*?^:@/!$'()-]", re.ASCII)
+
+
+def matchable(query: Query) -> Query:
+    """The query with a wildcard for each character that an archive might not decode: one in ASCII is one character,
+    any other may be several octets. What it finds is what was asked for, and at most some more.
+    """
+    if not any(_UNMATCHABLE.search(value) for _, value in query.match):
+        return query
+    return replace(query, match=tuple((tag, _UNMATCHABLE.sub(_wildcard, value)) for tag, value in query.match))
+
+
+def _wildcard(found: re.Match[str]) -> str:
+    return "?" if found[0].isascii() else "*"
 
 
 # What a query may hold bare (RFC 3986 3.4) and attribute values do hold, with the ``^`` of names: Orthanc matches
@@ -74,7 +95,7 @@ def _add_match(match: dict[str, str], key: Key, value: str) -> None:
     tag, vr = key
     if tag in match:
         raise invalid("an attribute is matched twice")
-    canonical = canonical_value(vr, value)
+    canonical = canonical_value(vr, value) if value else ""
     if canonical is None:
         raise invalid("a value is not one of its attribute's representation")
     match[tag] = canonical

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from proxy.interpret.query import NO_QUERY, write_query
+from proxy.interpret.query import NO_QUERY, matchable, write_query
 from proxy.interpret.rendering import write_rendering
 from proxy.model import MEDIA_TYPES, Action, DicomRequest, Level, Rendering, Representation
 
@@ -24,7 +24,8 @@ def upstream(request: DicomRequest) -> DicomRequest:
     """The request that we make of the archive for a client's.
 
     It is never asked ``HEAD``, XML, one part by itself or a thumbnail, which archives answer in ways of their own or
-    not at all: JSON, multipart and a small rendered image have one form. A store goes on as it is.
+    not at all: JSON, multipart and a small rendered image have one form. What it might not decode in a value it gets
+    as wildcards. A store goes on as it is.
     """
     if request.action is Action.STORE:
         return request
@@ -37,6 +38,7 @@ def upstream(request: DicomRequest) -> DicomRequest:
         representation=representation,
         media_type=media_type,
         bare=False,
+        query=matchable(request.query),
         rendering=None if request.rendering is None else _rendered(request.rendering),
         boundary=None,
         bytes=None,
@@ -94,7 +96,7 @@ def headers_of(request: DicomRequest) -> tuple[tuple[str, str], ...]:
 def _query_of(request: DicomRequest) -> str:
     if request.rendering is not None:
         return write_rendering(_rendered(request.rendering))
-    return "" if request.query is NO_QUERY or request.query == NO_QUERY else write_query(request.query)
+    return "" if request.query is NO_QUERY or request.query == NO_QUERY else write_query(matchable(request.query))
 
 
 def _rendered(rendering: Rendering) -> Rendering:

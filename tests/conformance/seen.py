@@ -29,9 +29,9 @@ from proxy.record.reader import open_readers
 from tests.simulators.relay import Seen
 from tests.stack import RelayedStack
 
-_LOOKUP: Final = {"00080020", "00080050", "00080060", "00080080", "00100020", "00201209"}
+_LOOKUP: Final = {"00080020", "00080050", "00080060", "00080080", "00100020", "00201209", "00403001"}
 """What the context of a study is made of."""
-_STUDY, _SERIES = "0020000D", "0020000E"
+_STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _NOBODY: Final = Peer(certificate=None, address="127.0.0.1", connection=0)
 
 Read = tuple[str, str | None, str | None, str | None, tuple[int, ...], str | None]
@@ -50,6 +50,9 @@ class Allowed:
         self.searches: list[dict[str, Any]] = []
         self.stores: set[str | None] = set()
         self.instances: set[str] = set()
+        """Of parts that were allowed."""
+        self.stored: set[str] = set()
+        """Of parts, allowed or not."""
         self.studies: set[str] = set()
         """Named by somebody who asked, stored or found."""
         self.series: set[str] = set()
@@ -59,6 +62,7 @@ class Allowed:
             elif body["kind"] == Kind.PART and body["uids"]:
                 self.studies.add(body["uids"]["study"])
                 self.series.add(body["uids"]["series"])
+                self.stored.add(body["uids"]["instance"])
                 if body["verdict"]["allow"]:
                     self.instances.add(body["uids"]["instance"])
 
@@ -148,9 +152,11 @@ def _faults(seen: Seen, asked: DicomRequest, allowed: Allowed, held: set[str]) -
 
 def _is_lookup(asked: DicomRequest, allowed: Allowed, held: set[str]) -> bool:
     query = asked.query
+    match = dict(query.match)
+    if asked.level is Level.INSTANCE and asked.study is None and match.keys() == {_INSTANCE} and not query.include:
+        return match[_INSTANCE] in allowed.stored
     if asked.level is not Level.SERIES or asked.series is not None or query.fuzzy:
         return False
-    match = dict(query.match)
     if asked.study is None and match.keys() == {_SERIES}:
         return match[_SERIES] in allowed.series
     if set(query.include) != _LOOKUP or not match.keys() <= {_STUDY}:

@@ -60,7 +60,7 @@ async def stored(client: ArchiveClient, *parts: bytes | Exception) -> tuple[int,
     [
         (RETRIEVE, "/base/dicom-web/studies/1.2.3"),
         (METADATA, "/base/dicom-web/studies/1.2.3/series/1.2.3.4/metadata"),
-        (SEARCH, "/base/dicom-web/studies?00100020=A%26B%20%231/%C3%BC&limit=10"),
+        (SEARCH, "/base/dicom-web/studies?00100020=A?B??1/*&limit=10"),
     ],
     ids=["retrieve", "metadata", "search"],
 )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ArchiveError
-from proxy.forward.series_list import holders_of, read_page, studies_of
-from proxy.model import SeriesUid, StudyContext, StudyUid
+from proxy.forward.series_list import holders_of, places_of, read_page, studies_of
+from proxy.model import InstanceUid, SeriesUid, StudyContext, StudyUid
 from tests.forward.archive import row, series_rows
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -121,3 +121,12 @@ def test_whatever_the_archive_says_is_a_study_or_an_archive_error(body: Any) -> 
     except ArchiveError:
         return
     assert found.resource.known is bool(found.series)
+
+
+def test_places_of_an_instance_are_those_that_rows_name() -> None:
+    rows = [row("1.4", t00080018="5.5"), row("1.9", t00080018="5.5", t0020000D="7.7")]
+    found = places_of(read_page(series_rows(*rows)), InstanceUid("5.5"))
+    assert found == {(STUDY, SeriesUid("1.4")), (StudyUid("7.7"), SeriesUid("1.9"))}
+    for wrong in (row("1.4", t00080018="5.6"), row("", t00080018="5.5"), row("1.4")):
+        with pytest.raises(ArchiveError):
+            places_of(read_page(series_rows(wrong)), InstanceUid("5.5"))

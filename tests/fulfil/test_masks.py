@@ -112,8 +112,8 @@ _SOURCES = {"00080061": ("00080060", "CS"), "00101010": ("00100030", "DA"), "000
 def picked(selector: str, tag: str, vr: str) -> bool:
     """The same rule, said another way."""
     if selector.startswith("VR:"):
-        named = _dictionary(tag) if vr == "UN" else ""
-        own = selector[3:] in (vr, *named.split(" or "))
+        named = _dictionary(tag)
+        own = selector[3:] in (vr, *named.split(" or ")) or (vr == "UN" and not named)
     elif selector.startswith("group:"):
         own = tag.startswith(selector[6:])
     elif selector == "private":
@@ -151,3 +151,10 @@ def test_mask_leaves_nothing_masked_at_any_depth_and_all_else_untouched(
     wanted = expected(copy.deepcopy(row), remove, blank)
     made(*remove, "PatientWeight", blank=tuple(blank)).apply(row)
     assert row == wanted
+
+
+@pytest.mark.parametrize(("tag", "vr"), [("00100010", "LO"), ("00100010", "UN"), ("00091002", "UN")])
+def test_mask_by_representation_holds_whatever_the_file_calls_it(tag: str, vr: str) -> None:
+    row = {tag: {"vr": vr, "Value": ["Secret^Name"]}}
+    made("VR:PN").apply(row)
+    assert row == {}

@@ -121,7 +121,6 @@ def searches(draw: Draw, route: Route) -> dict[str, str]:
     names = MATCHABLE[route.level, route.uids]
     keys = draw(st.lists(st.sampled_from(sorted(set(names.values()))), max_size=3, unique=True))
     pairs = {draw(spellings(tag)): draw(by_representation.get(vr, texts)) for tag, vr in keys}
-    pairs |= draw(st.dictionaries(private, texts, max_size=1))
     controls = {
         "includefield": st.one_of(included, st.just("all")),
         "fuzzymatching": st.sampled_from(["true", "false"]),

@@ -217,6 +217,7 @@ class Archive:
     known: dict[str, StudyContext] = field(default_factory=dict)
     """Studies; one that is not here is of North Hospital, with one series."""
     held: dict[str, frozenset[StudyUid]] = field(default_factory=dict)
+    placed: dict[str, frozenset[tuple[StudyUid, SeriesUid]]] = field(default_factory=dict)
     open: int = 0
 
     @asynccontextmanager
@@ -268,6 +269,9 @@ class Archive:
         if self.context_error is not None:
             raise self.context_error
         return {uid: self.known.get(uid) or study_context(now) for uid in studies}
+
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        return self.placed.get(instance, frozenset())
 
     async def holders(self, series: SeriesUid) -> frozenset[StudyUid]:
         return self.held.get(series, frozenset())

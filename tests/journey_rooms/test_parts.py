@@ -203,6 +203,25 @@ async def test_series_of_another_study_is_refused_whatever_policy_says(store: St
     assert judged.told is Reason.STUDY_MISMATCH
 
 
+async def test_instance_of_another_series_is_refused_whatever_policy_says(store: Store) -> None:
+    """An archive that looks an instance up by its UID finds neither any more."""
+    store.archive.known |= {STUDY: study(), OTHER_STUDY: study(patient_id="P9")}
+    store.archive.placed["1"] = frozenset({(OTHER_STUDY, NEW_SERIES)})
+    judged = await store.judge(header())
+    assert (judged.verdict.reasons, conflicts_of(judged)) == (("study-mismatch",), ["SOPInstanceUID"])
+    store.archive.placed["1"] = frozenset({(STUDY, SERIES)})
+    assert (await store.judge(header())).verdict.allow, "the same instance once more"
+    judged = await store.judge(header(series=NEW_SERIES))
+    assert (judged.verdict.reasons, conflicts_of(judged)) == (("study-mismatch",), ["SOPInstanceUID"])
+
+
+async def test_instance_of_a_study_that_the_storer_may_not_read_is_refused_for_one_reason(store: Store) -> None:
+    store.archive.known[OTHER_STUDY] = study(patient_id="P9")
+    store.archive.placed["1"] = frozenset({(OTHER_STUDY, NEW_SERIES)})
+    store.engine.by_input = lambda asked: DENY if asked["request"]["action"] == "metadata" else ALLOW  # type: ignore[index,call-overload]
+    assert (await store.judge(header())).told is Reason.ACTION_NOT_PERMITTED
+
+
 async def test_nothing_is_added_to_a_study_that_contradicts_itself(store: Store) -> None:
     unknown = ResourceContext(known=False, as_of=NOW)
     store.archive.known[STUDY] = StudyContext(resource=unknown, series={}, contradictory=True)

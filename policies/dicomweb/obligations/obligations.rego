@@ -12,6 +12,18 @@ required contains obligation if {
 }
 
 # METADATA
+# description: |
+#   A row of a search shows no more than the metadata of its object would: what roles that permit metadata mask, a search
+#   masks too.
+required contains obligation if {
+	input.request.action == "search"
+	some role in data.dicomweb.lib.subject.roles("metadata")
+	some action in ["metadata", "*"]
+	some obligation in role.obligations[action]
+	obligation.type == "mask"
+}
+
+# METADATA
 # description: Rows are filtered unless the subject may have the metadata of every object of the archive.
 required contains {"type": "filter_rows"} if {
 	input.request.action == "search"

@@ -69,3 +69,22 @@ test_allow_when_rows_are_filtered_by_modality if {
 	r := {"radiologist": data.dicomweb.lib.fixture.role({"modalities": ["CT"]})}
 	data.dicomweb.obligations.required == {{"type": "filter_rows"}} with input as i with data.roles as r
 }
+
+test_search_masks_what_metadata_would_be_masked_of if {
+	i := data.dicomweb.lib.fixture.asks("technologist", "search")
+	mask := {"type": "mask", "attributes": ["00100010"]}
+	masking := {
+		"actions": ["metadata"],
+		"institutions": "*",
+		"default_purpose": "TREAT",
+		"purposes": ["TREAT"],
+		"obligations": {"metadata": [mask]},
+	}
+	found := data.dicomweb.obligations.required with input as i
+		with data.subjects as {"urn:dicomward:device:technologist": {
+			"roles": ["technologist", "masking"],
+			"institutions": ["North Hospital"],
+		}}
+		with data.roles.masking as masking
+	mask in found
+}
