@@ -120,6 +120,8 @@ def test_search_for_studies(stack: RelayedStack, both: Both, filters: dict[str, 
         ("PatientName=Winter^NH-1001", "PatientID=NH-1001"),
         ("PatientName=Winter%5ENH-1001", "PatientID=NH-1001"),
         ("AccessionNumber=A00?1", "AccessionNumber=A00?1"),
+        ("StudyDescription=Dev%20study%20ct-head", "StudyDescription=Dev?study?ct-head"),
+        ("StudyDescription=Dev+study+ct-head", "StudyDescription=Dev?study?ct-head"),
     ],
 )
 def test_search_finds_what_the_archive_finds_however_it_is_escaped(

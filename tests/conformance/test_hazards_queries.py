@@ -63,7 +63,6 @@ VALUES = (
     "PatientID=%zz",
     "PatientID=%4",
     "PatientID=%u0041",
-    "PatientID=",
     f"PatientID={'x' * 65}",
     "StudyInstanceUID=1.2.3.",
     "StudyInstanceUID=1.02",
