@@ -9,7 +9,7 @@ import json
 import logging
 import signal
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +32,9 @@ from proxy import (
 from proxy.config import Site
 from proxy.errors import ConfigurationError, SpoolError
 from proxy.forward.archive_client import ArchiveSettings
+from proxy.gauges import gauges
 from proxy.journey import Journey
-from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext
+from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext, Row
 from proxy.ports import PartReader
 from proxy.rooms import Rooms
 from proxy.succession import Succession, last_origin
@@ -41,6 +42,8 @@ from proxy.succession import Succession, last_origin
 logger = logging.getLogger(__name__)
 
 DRAIN_S = 15.0
+YOUNG_OBJECTS = 20_000
+"""Containers made before the collector looks through them: a page of 100 rows makes 4,000, and none in a cycle."""
 
 
 def utc_now() -> datetime:
@@ -71,6 +74,9 @@ class _Archive:
         self.fetch = client.fetch
         self.store = client.store
         self.context = context.context
+        self.studies = context.studies
+        self.holders = context.holders
+        self.places = context.places
         self.forget = context.forget
 
 
@@ -106,11 +112,11 @@ class App:
         self.journey = Journey(self._rooms())
         self.succession = Succession(self.spool, site.ledger.status_file, utc_now)
         self.handler = self._handler()
-        self.handshakes = arrive.Handshakes(site.limits.connections)
+        self.handshakes = arrive.Handshakes()
         self.listener = arrive.Listener(self.handler, _limits(site), _tls(site, self.handshakes))
         self.admin = watch.Admin(self.tally, self._ready)
         self._tasks: list[asyncio.Task[None]] = []
-        self._watch()
+        self.tally.add(*gauges(self))
 
     def _rooms(self) -> Rooms:
         site = self.site
@@ -121,16 +127,17 @@ class App:
             interpret=interpret.interpret,
             policy_input=self._policy_input,
             engine=self.engine,
-            unmet=fulfil.unmet,
+            fulfilment=fulfil.Fulfilling(site.listen.public_url),
             archive=_Archive(self.client, self.context),
             multipart=_Multipart(site.limits.parts, site.limits.part_header_bytes),
-            rows_of=fulfil.rows_of,
             store_report=fulfil.StoreReports(site.listen.public_url),
             problem=answer.problem_of,
             recorder=self.spool,
             suppressor=self.suppression,
             observer=self.tally,
+            capabilities=interpret.capabilities,
             search_rows=site.limits.search_rows,
+            search_scan=site.limits.search_scan_rows,
             search_bytes=site.limits.search_bytes,
         )
 
@@ -144,6 +151,7 @@ class App:
         request: DicomRequest,
         resource: ResourceContext | None,
         network: str,
+        rows: Sequence[Row] = (),
     ) -> JsonObject:
         environment = decide.Environment(site=self.site.site, origin=self.spool.origin.hex(), network=network)
         return decide.build_input(
@@ -154,6 +162,7 @@ class App:
             posture=posture,
             environment=environment,
             resource=resource,
+            rows=rows,
         )
 
     def _handler(self) -> arrive.Handler:
@@ -167,6 +176,7 @@ class App:
             suppressor=self.suppression,
             problem=answer.problem_of,
             clock=utc_now,
+            cors=arrive.Cors(self.site.listen.cors_origins, self.site.listen.public_url),
             idle_s=limits.idle_s,
             body_bytes=limits.body_bytes,
         )
@@ -178,83 +188,6 @@ class App:
             "spool": self.spool.healthy,
             "revocation": all(end > now for end in self.certificates.revocation_expires.values()),
         }
-
-    def _watch(self) -> None:
-        gauge, spool = watch.Gauge, self.spool
-        self.tally.add(
-            gauge(
-                name="requests",
-                help="Request heads completed or answered.",
-                read=lambda: {(): self.handler.requests},
-                counter=True,
-            ),
-            gauge(
-                name="records",
-                help="Durable records of this process by kind.",
-                labels=("kind",),
-                read=lambda: {(kind,): number for kind, number in spool.records.items()},
-                counter=True,
-            ),
-            gauge(
-                name="records_lost",
-                help="Outcomes that did not become durable; they show as unknown.",
-                read=lambda: {(): spool.lost},
-                counter=True,
-            ),
-            gauge(
-                name="suppressed",
-                help="Requests without a decision record of their own.",
-                labels=("reason",),
-                read=lambda: {(reason,): number for reason, number in self.suppression.total.items()},
-                counter=True,
-            ),
-            gauge(name="spool_records", help="Records of the origin in use.", read=lambda: {(): spool.count}),
-            gauge(name="spool_waiting", help="Records waiting for fsync.", read=lambda: {(): spool.waiting}),
-            gauge(name="spool_batches", help="Group commits.", read=lambda: {(): spool.batches}, counter=True),
-            gauge(
-                name="handshakes",
-                help="TLS handshakes by result.",
-                labels=("result",),
-                read=lambda: {
-                    ("completed",): self.handshakes.completed,
-                    **{(result,): number for result, number in self.handshakes.failed.items()},
-                },
-                counter=True,
-            ),
-            gauge(
-                name="connections", help="Open connections.", read=lambda: {(): self.listener.server.open_connections}
-            ),
-            gauge(
-                name="connections_refused",
-                help="Connections over the cap.",
-                read=lambda: {(): self.listener.server.refused},
-                counter=True,
-            ),
-            gauge(
-                name="context_lookups",
-                help="Questions asked of the archive about a study.",
-                read=lambda: {(): self.context.lookups},
-                counter=True,
-            ),
-            gauge(
-                name="revocation_expires_timestamp_seconds",
-                help="When the revocation data of an authority ends and everybody it issued is denied.",
-                labels=("authority",),
-                read=lambda: {(k,): v.timestamp() for k, v in self.certificates.revocation_expires.items()},
-            ),
-            gauge(
-                name="policy_info",
-                help="Digest of the policies in force.",
-                labels=("digest",),
-                read=lambda: {(self.engine.digest,): 1},
-            ),
-            gauge(
-                name="policy_rejected",
-                help="1 while the policy folder holds what cannot be taken up.",
-                read=lambda: {(): float(self.engine.last_error is not None)},
-            ),
-            *self.succession.gauges(gauge),
-        )
 
     async def start(self) -> None:
         """:raises ConfigurationError: a port cannot be bound"""
@@ -273,6 +206,7 @@ class App:
         # What is loaded stays: the collector need not look through it again while requests are served.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         await self.listener.start(site.listen.host, site.listen.port)
         logger.info("serving", extra={"host": site.listen.host, "port": site.listen.port})
 
@@ -309,7 +243,7 @@ def check(site: Site) -> None:
     :raises ConfigurationError: the start would fail
     """
     _certificates(site)
-    _tls(site, arrive.Handshakes(1))
+    _tls(site, arrive.Handshakes())
     _archive_settings(site)
     _engine(site, watch.Tally())
 
@@ -342,7 +276,13 @@ def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
 
 def _tls(site: Site, handshakes: arrive.Handshakes) -> ssl.SSLContext:
     authorities = [authority.certificate for authority in site.identify.authorities]
-    return arrive.server_context(site.listen.certificate, site.listen.key, authorities, handshakes)
+    return arrive.server_context(
+        site.listen.certificate,
+        site.listen.key,
+        authorities,
+        handshakes,
+        preflights=bool(site.listen.cors_origins),
+    )
 
 
 def _limits(site: Site) -> arrive.Limits:
@@ -373,6 +313,7 @@ def _archive_settings(site: Site) -> ArchiveSettings:
         connect_s=section.connect_s,
         idle_s=section.idle_s,
         connections=section.connections,
+        withheld_frames=frozenset(section.withheld_frame_types),
     )
 
 

@@ -43,6 +43,24 @@ class Listen(Section):
     certificate: SitePath = Field(description="PEM file: server certificate and its chain.")
     key: SitePath = Field(description="PEM file: the server certificate's private key.")
     public_url: str = Field(description="Origin that clients use, for example https://pacs.example:8443.")
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Origins of web viewers that browsers may let read answers, for example https://viewer.example. With any, "
+            "connections without a client certificate are taken, for OPTIONS alone."
+        ),
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != origin or "@" in origin:
+                raise ValueError("an origin is a scheme and a host, with its port where it has one, and nothing else")
+            if origin != origin.lower() or "*" in origin:
+                raise ValueError("an origin is in lower case and has no wildcard")
+        return value
 
     @field_validator("host", "admin_host")
     @classmethod
@@ -84,9 +102,12 @@ class Limits(Section):
     parts: int = Field(10_000, gt=0, description="Most parts of a store.")
     part_header_bytes: int = Field(2**20, ge=4096, description="Most bytes of one part read to find its identity.")
     search_rows: int = Field(
-        1000, gt=0, le=10_000, description="Rows asked of the archive where a search sets no limit."
+        1000, gt=0, le=10_000, description="Most rows of one answer to a search, also where it sets no limit."
     )
-    search_bytes: int = Field(32 * 2**20, gt=0, description="Largest search answer taken from the archive.")
+    search_scan_rows: int = Field(
+        20_000, gt=0, description="Most rows of the archive judged for one search; beyond them it is too broad."
+    )
+    search_bytes: int = Field(32 * 2**20, gt=0, description="Largest page of rows taken from the archive.")
 
 
 class Authority(Section):
@@ -123,6 +144,13 @@ class ArchiveSection(Section):
     connect_s: Seconds = Field(5, description="Time to connect.")
     idle_s: Seconds = Field(60, description="Time without a byte during a body.")
     connections: int = Field(64, gt=0, description="Connections kept to the archive.")
+    withheld_frame_types: tuple[str, ...] = Field(
+        ("image/jls",),
+        description=(
+            "Media types that the archive is never asked to make frames as. Orthanc 1.10 can crash when it makes "
+            "JPEG-LS. Frames stored so are had with application/octet-stream and transfer-syntax=*."
+        ),
+    )
     context_cache_s: float = Field(30, ge=0, le=30, description="How old attributes of a study may be.")
     context_cache_entries: int = Field(10_000, gt=0, description="Studies and series whose attributes are kept.")
 

@@ -95,6 +95,22 @@ class ArchiveTimeoutError(ArchiveError):
     public = "The archive did not answer in time."
 
 
+class ArchiveRefusedError(ArchiveError):
+    """The archive has the object and cannot give it in this form: no such frame, no pixels, no such transfer syntax."""
+
+    status = 406
+    code = "representation-unavailable"
+    public = "The archive cannot give this object in the form that was asked for."
+
+
+class SearchTooBroadError(DicomwardError):
+    """More rows had to be looked through than the site allows for one search."""
+
+    status = 413
+    code = "search-too-broad"
+    public = "The search is too broad."
+
+
 class ChainError(DependencyError):
     """The blockchain could not be reached or refused a transaction."""
 

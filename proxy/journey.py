@@ -1,6 +1,8 @@
 """The life of one request, over ports: no library, no socket.
 
-0.  **arrive**: before this module: TLS, limits, admission. What comes here is an :class:`~proxy.model.Arrival`.
+0.  **arrive**: before this module: TLS, limits, admission. What comes here is an :class:`~proxy.model.Arrival`. What
+    only asks about the grammar (OPTIONS, the root) is answered and counted; whoever has no certificate is refused and
+    counted.
 1.  **identify**: the certificate, judged now.
 2.  **posture**: what is known of the device.
 3.  **interpret**: the head becomes a request of the closed grammar, or a refusal.
@@ -9,11 +11,14 @@
 6.  **record**: the decision is durable before the first byte of an answer, and before a write goes on. For a search
     that is after its rows are known, and names them.
 7.  **forward**: what the archive is sent is built from the parsed request.
-8.  **fulfil**: an obligation that cannot be met denies; this is known before anything is forwarded.
+8.  **fulfil**: an obligation that cannot be met denies; this is known before anything is forwarded. The answer is held
+    to those that can: rows, masks, limits; its links are made ours.
 9.  **seal**: later.
 10. **answer**: status, headers, body.
 11. **outcome**: what really left.
 12. **anchor**: another process.
+
+Searches (``searching.py``) and stores (``storing.py``) walk 4 to 10 in an order of their own.
 
 A denied request walks 1 to 6, then 10 and 11: refusing is recorded as carefully as allowing.
 """
@@ -28,10 +33,11 @@ from proxy import records
 from proxy.errors import ArchiveError, DicomwardError, SpoolError
 from proxy.lease import Leases
 from proxy.model import (
+    CAPABILITIES,
     Action,
     Arrival,
+    Capabilities,
     DicomRequest,
-    Durable,
     Grounds,
     JsonObject,
     Kind,
@@ -44,7 +50,8 @@ from proxy.model import (
 )
 from proxy.ports import ArchiveAnswer, Exchange
 from proxy.rooms import Rooms
-from proxy.sending import Sending, collect, decision_record
+from proxy.searching import Searching
+from proxy.sending import Sending, decision_record
 from proxy.storing import Storing
 
 
@@ -58,13 +65,22 @@ class Journey:
 
         :raises PeerGoneError: before an answer began; the outcome is recorded
         """
-        grounds = await self._judge(arrival)
+        begun = perf_counter()
+        asked = self._rooms.interpret(arrival)  # 3, pure: a refused certificate's record shows what it asked for
+        self._rooms.observer.seconds("interpret", perf_counter() - begun)
+        if isinstance(asked, Capabilities):
+            await self._tell(asked, arrival, exchange)
+            return
+        if arrival.peer.certificate is None:
+            await self._unknown(arrival, exchange)
+            return
+        grounds = await self._judge(arrival, asked)
         try:
             request = grounds.request
             if not grounds.verdict.allow or isinstance(request, Refusal):
                 await self._deny(grounds, exchange)
             elif request.action is Action.SEARCH:
-                await self._search(grounds, request, exchange)
+                await Searching(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.STORE:
                 await Storing(self._rooms, self.leases, grounds, request, exchange).walk()
             else:
@@ -72,9 +88,41 @@ class Journey:
         except SpoolError:
             await self._unrecorded(grounds, exchange)
 
+    # ------------------------------------------------------------------------------- 0
+
+    async def _tell(self, asked: Capabilities, arrival: Arrival, exchange: Exchange) -> None:
+        """What the grammar is: no decision, since there is nothing to decide on. Without a certificate OPTIONS only."""
+        if arrival.peer.certificate is None and arrival.method != "OPTIONS":
+            await self._unknown(arrival, exchange)
+            return
+        self._suppress(CAPABILITIES, arrival, exchange)
+        allow = ("Allow", ", ".join(asked.methods))
+        if not asked.root:
+            await exchange.start(204, (allow,), None)
+        else:
+            body = self._rooms.capabilities(asked)
+            await exchange.start(200, (allow, ("Content-Type", "application/json")), len(body))
+            await exchange.write(body)
+        await exchange.finish()
+
+    async def _unknown(self, arrival: Arrival, exchange: Exchange) -> None:
+        """Nobody in particular asks: refused and counted, so that it costs no fsync."""
+        self._suppress(Reason.CERTIFICATE_MISSING, arrival, exchange)
+        await self._plain_problem(Reason.CERTIFICATE_MISSING, exchange)
+
+    def _suppress(self, reason: str, arrival: Arrival, exchange: Exchange) -> None:
+        exchange.decided = True
+        self._rooms.suppressor.suppress(reason, arrival.at)
+
+    async def _plain_problem(self, reason: Reason, exchange: Exchange) -> None:
+        problem = self._rooms.problem((reason,), "")
+        await exchange.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
+        await exchange.write(problem.body)
+        await exchange.finish()
+
     # ------------------------------------------------------------------------------- 1 to 5
 
-    async def _judge(self, arrival: Arrival) -> Grounds:
+    async def _judge(self, arrival: Arrival, request: DicomRequest | Refusal) -> Grounds:
         rooms, seconds = self._rooms, self._rooms.observer.seconds
         now = arrival.at
         decision = records.new_decision_id(now)
@@ -82,9 +130,6 @@ class Journey:
         principal = rooms.identifier.identify(arrival.peer, now)  # 1
         identified = perf_counter()
         seconds("identify", identified - begun)
-        request = rooms.interpret(arrival)  # 3, pure: a refused certificate's record shows what it asked for
-        interpreted = perf_counter()
-        seconds("interpret", interpreted - identified)
         posture: Posture | None = None
         resource: ResourceContext | None = None
         policy_input: JsonObject | None = None
@@ -97,7 +142,7 @@ class Journey:
             try:
                 posture = rooms.posture.posture(principal.device, now)  # 2
                 looked = perf_counter()
-                seconds("posture", looked - interpreted)
+                seconds("posture", looked - identified)
                 if request.action not in (Action.SEARCH, Action.STORE):
                     resource = await rooms.archive.context(request, now)  # 4
                 known = perf_counter()
@@ -111,7 +156,7 @@ class Journey:
                     resource=resource,
                     network=arrival.peer.address,
                 )
-                verdict = self._fulfillable(await rooms.engine.decide(policy_input))  # 5 and 8
+                verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))  # 5 and 8
                 seconds("decide", perf_counter() - known)
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
@@ -127,8 +172,10 @@ class Journey:
             policy_generation=generation,
         )
 
-    def _fulfillable(self, verdict: Verdict) -> Verdict:
-        reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
+    def _fulfillable(self, request: DicomRequest, verdict: Verdict) -> Verdict:
+        if not verdict.allow or not verdict.obligations:
+            return verdict
+        reason = self._rooms.fulfilment.unmet(request, verdict.obligations)
         return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
 
     async def _judge_again(self, grounds: Grounds, now: datetime) -> Grounds:
@@ -150,7 +197,7 @@ class Journey:
                     resource=grounds.resource,
                     network=grounds.arrival.peer.address,
                 )
-                verdict = self._fulfillable(await rooms.engine.decide(policy_input))
+                verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
         return replace(grounds, principal=principal, posture=posture, verdict=verdict, policy_generation=generation)
@@ -166,13 +213,15 @@ class Journey:
     # ------------------------------------------------------------------------------- 6 to 11
 
     async def _deny(self, grounds: Grounds, exchange: Exchange) -> None:
-        recorded = await self._record(grounds, exchange)
-        problem = self._rooms.problem(grounds.verdict.reasons, grounds.decision)
-        answer = Sending(self._rooms, grounds, recorded, exchange)
-        await answer.whole(problem.status, "application/problem+json", problem.body)
+        begun = perf_counter()
+        recording = self._rooms.recorder.record(Kind.DECISION, decision_record(grounds))
+        exchange.decided = True
+        durable = await recording
+        self._rooms.observer.seconds("record", perf_counter() - begun)
+        await Sending(self._rooms, grounds, durable, exchange).denied()
 
     async def _read(self, grounds: Grounds, request: DicomRequest, exchange: Exchange) -> None:
-        """Retrieve and metadata: fetched while the decision is on its way to the disk, answered after."""
+        """All reads but searches: fetched while the decision is on its way to the disk, answered after."""
         recording = self._rooms.recorder.record(Kind.DECISION, decision_record(grounds))
         exchange.decided = True
         begun = perf_counter()
@@ -183,56 +232,26 @@ class Journey:
                 if found.status != 200:
                     await answer.problem(Reason.RESOURCE_UNKNOWN)
                     return
-                await self._stream(answer, found)
+                await self._stream(answer, request, found)
         except ArchiveError as error:
             answer = Sending(self._rooms, grounds, await recording, exchange)
             await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
 
-    async def _stream(self, answer: Sending, found: ArchiveAnswer) -> None:
+    async def _stream(self, answer: Sending, request: DicomRequest, found: ArchiveAnswer) -> None:
+        try:
+            recoder = self._rooms.fulfilment.recoder(request, answer.grounds.verdict.obligations, found)  # 8
+        except ArchiveError as error:
+            await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
+            return
         ended: tuple[str, ...] = ()
         try:
             with self.leases.hold(answer.grounds, answer.exchange.abort) as lease:
-                await answer.stream(200, found.content_type, found.length, found.chunks(), lease)
+                await answer.stream(recoder, found.chunks(), lease)
             ended = lease.ended
         finally:
             answer.close(ended)
 
-    async def _search(self, grounds: Grounds, request: DicomRequest, exchange: Exchange) -> None:
-        """Rows first, then the record that names them, then the answer."""
-        rooms = self._rooms
-        limit = min(request.query.limit or rooms.search_rows, rooms.search_rows)
-        bounded = replace(request, query=replace(request.query, limit=limit))
-        failure: ArchiveError | None = None
-        body, rows = b"[]", list[list[str]]()
-        try:
-            async with rooms.archive.fetch(bounded) as found:
-                if found.status == 200:
-                    body = await collect(found.chunks(), rooms.search_bytes)
-                    rows = rooms.rows_of(body)
-        except ArchiveError as error:
-            failure, body, rows = error, b"", []
-        answer = Sending(rooms, grounds, await self._record(grounds, exchange, rows), exchange)
-        if failure is not None:
-            await answer.problem(Reason(failure.code), OutcomeStatus.FAILED)
-            return
-        more: tuple[tuple[str, str], ...] = ()
-        if len(rows) >= limit:
-            more = (("Warning", '299 dicomward "there may be more results; use limit and offset"'),)
-        await answer.whole(200, "application/dicom+json", body, more)
-
-    async def _record(self, grounds: Grounds, exchange: Exchange, rows: list[list[str]] | None = None) -> Durable:
-        begun = perf_counter()
-        recording = self._rooms.recorder.record(Kind.DECISION, decision_record(grounds, rows))
-        exchange.decided = True
-        durable = await recording
-        self._rooms.observer.seconds("record", perf_counter() - begun)
-        return durable
-
     async def _unrecorded(self, grounds: Grounds, exchange: Exchange) -> None:
         """Nothing is answered but that nothing can be: no byte of an archive's answer has left."""
-        exchange.decided = True
-        self._rooms.suppressor.suppress(Reason.RECORD_NOT_DURABLE, grounds.arrival.at)
-        problem = self._rooms.problem((Reason.RECORD_NOT_DURABLE,), "")
-        await exchange.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
-        await exchange.write(problem.body)
-        await exchange.finish()
+        self._suppress(Reason.RECORD_NOT_DURABLE, grounds.arrival, exchange)
+        await self._plain_problem(Reason.RECORD_NOT_DURABLE, exchange)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from proxy.model import Grounds
+from proxy.model import Grounds, Reason
 from proxy.ports import Clock
 
 
@@ -41,7 +41,8 @@ class Leases:
         stamp_now: Callable[[Grounds, datetime], tuple[int, int, int]],
         clock: Clock,
     ) -> None:
-        self._judge_again = judge_again
+        self.judge_again = judge_again
+        """The same question with what is known now, for whoever holds no lease and took long."""
         self._stamp_now = stamp_now
         self._clock = clock
         self._held: set[Lease] = set()
@@ -76,10 +77,13 @@ class Leases:
             until = grounds.until
             if (until is None or now < until) and self._stamp_now(grounds, now) == grounds.stamp:
                 continue
-            fresh = await self._judge_again(grounds, now)
+            fresh = await self.judge_again(grounds, now)
             if lease not in self._held:
                 continue
-            if fresh.verdict.allow:
+            if fresh.verdict.allow and fresh.verdict.obligations != grounds.verdict.obligations:
+                # What leaves was made for other obligations; asked again it is made for these.
+                lease.cut((Reason.LEASE_ENDED.value,))
+            elif fresh.verdict.allow:
                 lease.grounds = fresh
             else:
                 lease.cut(fresh.verdict.reasons)

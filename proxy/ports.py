@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.model import (
     Arrival,
+    Capabilities,
     DeviceId,
     DicomRequest,
     Durable,
+    InstanceUid,
     JsonObject,
     Kind,
+    Obligation,
     PartHeader,
     Peer,
     Posture,
     Principal,
+    Query,
+    Reason,
     RecordRow,
     Refusal,
     ResourceContext,
+    SeriesUid,
+    StudyContext,
     StudyUid,
     Verdict,
 )
@@ -94,7 +101,7 @@ class PostureSource(Protocol):
 
 
 class Interpreter(Protocol):
-    def __call__(self, arrival: Arrival) -> DicomRequest | Refusal: ...
+    def __call__(self, arrival: Arrival) -> DicomRequest | Capabilities | Refusal: ...
 
 
 class PolicyEngine(Protocol):
@@ -102,6 +109,13 @@ class PolicyEngine(Protocol):
         """One evaluation of ``data.dicomweb.authz.decision``.
 
         :raises PolicyUnavailableError: undefined, malformed, late or no answer; never an allow
+        """
+        ...
+
+    async def visible(self, policy_input: JsonObject) -> frozenset[int]:
+        """One evaluation of ``data.dicomweb.authz.visible``: indices into ``rows`` of what may be seen.
+
+        :raises PolicyUnavailableError: as for :meth:`decide`
         """
         ...
 
@@ -115,8 +129,14 @@ class ArchiveAnswer(Protocol):
     """An answer of the archive whose head was checked against what was asked."""
 
     status: int
+    """200; 204 of a search without rows; 404."""
     content_type: str
+    """Media type in lower case, for an image the one it really is; empty where the status is not 200."""
+    boundary: str
+    """Of a multipart answer; else empty."""
     length: int | None
+    more: bool
+    """Of a search: the archive says that it holds back rows (``Warning: 299``, PS3.18 8.3.4.4)."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Body bytes.
@@ -128,9 +148,10 @@ class ArchiveAnswer(Protocol):
 
 class Archive(Protocol):
     def fetch(self, request: DicomRequest) -> AbstractAsyncContextManager[ArchiveAnswer]:
-        """Ask for what ``request`` says, rebuilt.
+        """Ask for what ``request`` says, rebuilt: JSON where XML is wanted, multipart where one part is.
 
         :raises ArchiveError: no answer, or one of another type than asked for
+        :raises ArchiveRefusedError: the object is there and cannot be given in this form
         """
         ...
 
@@ -152,6 +173,120 @@ class Archive(Protocol):
 
         :raises ArchiveError: as for :meth:`fetch`
         """
+        ...
+
+    async def studies(self, studies: Sequence[StudyUid], now: datetime) -> Mapping[StudyUid, StudyContext]:
+        """Attributes of each study and of its series, at most 30 s old; what is not cached is asked for together.
+
+        :raises ArchiveError: as for :meth:`fetch`
+        """
+        ...
+
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        """The studies and series in which the archive holds an instance of this UID, asked now.
+
+        :raises ArchiveError: as for :meth:`fetch`
+        """
+        ...
+
+    async def holders(self, series: SeriesUid) -> frozenset[StudyUid]:
+        """The studies in which the archive holds a series of this UID, asked now.
+
+        :raises ArchiveError: as for :meth:`fetch`
+        """
+        ...
+
+
+Dataset = dict[str, Any]
+"""One object of DICOM JSON (PS3.18 F.2): elements by eight upper-case hexadecimal digits."""
+
+
+class Recoder(Protocol):
+    """Makes a client's answer from the archive's body (pure, push). Made anew for each answer."""
+
+    @property
+    def content_type(self) -> str:
+        """Known once something was fed."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the whole answer, where they are known once something was fed."""
+        ...
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        """What may leave after this chunk, in order; nothing of an object that was not held to its obligations.
+
+        :raises ArchiveError: the body is not what its type says
+        """
+        ...
+
+    def end(self) -> bytes:
+        """:raises ArchiveError: the body ended early"""
+        ...
+
+
+class RowShaper(Protocol):
+    """Makes the answer to one search from pages of the archive's rows (pure). Made anew for each search."""
+
+    content_type: str
+
+    def read(self, page: bytes) -> list[Dataset]:
+        """Rows of one page, which are shown before the next is read.
+
+        :raises ArchiveError: it is not a DICOM JSON list, or a row does not name the object that it is"""
+        ...
+
+    def place(self, row: Dataset) -> tuple[StudyUid, SeriesUid | None]:
+        """The study a row belongs to, and its series below study level."""
+        ...
+
+    def uids(self, row: Dataset) -> list[str]:
+        """Study, series and instance as far as the level of the search goes: what the record names.
+
+        Empty where one is no UID (old devices make such): nobody could ask for that object, so it is not shown.
+        """
+        ...
+
+    def counts(self, row: Dataset) -> bool:
+        """Whether a row tells anything that is gathered from all series of its study."""
+        ...
+
+    def show(self, row: Dataset, study: StudyContext | None, seen: frozenset[SeriesUid]) -> None:
+        """Add a row that may be seen.
+
+        :param study: what its study is; ``None`` where rows are not filtered, and counts are the archive's
+        :param seen: those of the study's series that may be seen; counts are held to them
+        """
+        ...
+
+    def answer(self) -> bytes:
+        """The whole body; empty where no row is shown and the representation has no form for that."""
+        ...
+
+
+class Fulfilment(Protocol):
+    """Step 8: what policy demands of an answer."""
+
+    def unmet(self, request: DicomRequest, obligations: Sequence[Obligation]) -> Reason | None:
+        """The reason to deny for, ``None`` where every obligation can be met for this request."""
+        ...
+
+    def recoder(self, request: DicomRequest, obligations: Sequence[Obligation], answer: ArchiveAnswer) -> Recoder:
+        """How a read's answer is made, with links that are ours and masks applied.
+
+        :raises ArchiveError: the answer's head does not fit the request
+        """
+        ...
+
+    def rows(self, request: DicomRequest, obligations: Sequence[Obligation]) -> RowShaper: ...
+
+    def narrowed(self, query: Query, obligations: Sequence[Obligation]) -> Query | None:
+        """The query with what ``match`` demands pushed down to the archive; ``None`` where no row can match."""
+        ...
+
+    def admits(self, study: StudyUid, resource: ResourceContext, obligations: Sequence[Obligation]) -> bool:
+        """Whether a row is within what ``match`` demands, pushed down or not."""
         ...
 
 
@@ -194,10 +329,11 @@ class MultipartRules(Protocol):
 
 class StoreReport(Protocol):
     def __call__(
-        self, archive: bytes | None, accepted: Sequence[PartHeader], refused: Sequence[tuple[PartHeader, str]]
+        self, archive: bytes | None, accepted: Sequence[PartHeader], refused: Sequence[tuple[PartHeader, Reason]]
     ) -> tuple[int, bytes]:
         """Status and DICOM JSON body of a store (PS3.18 10.5.3): what the archive stored, what was refused and why.
 
+        :param refused: with the reason that the storer may know
         :raises ArchiveError: the archive's own report cannot be read
         """
         ...

@@ -53,8 +53,12 @@ def decision(
     refusal: Refusal | None,
     verdict: Verdict,
     rows: Sequence[Sequence[str]] | None = None,
+    scanned: int = 0,
 ) -> JsonObject:
-    """``input`` is the whole policy input, or, where policy was not asked, what is known of who asked for what."""
+    """``input`` is the whole policy input, or, where policy was not asked, what is known of who asked for what.
+
+    Of a search ``rows`` names the objects shown, and ``scanned`` counts those of the archive that were judged for it.
+    """
     body: JsonObject = {
         "v": 1,
         "kind": Kind.DECISION.value,
@@ -74,6 +78,7 @@ def decision(
         body["refusal"] = {"reason": refusal.reason.value, "detail": refusal.detail}
     if rows is not None:
         body["rows"] = [list(row) for row in rows]
+        body["scanned"] = scanned
     return body
 
 

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from proxy.model import DecisionId, DicomRequest, JsonObject, Obligation, Posture, Principal, Reason, ResourceContext
+from proxy.model import (
+    Capabilities,
+    DecisionId,
+    DicomRequest,
+    JsonObject,
+    Posture,
+    Principal,
+    ResourceContext,
+    Row,
+)
 from proxy.ports import (
     Archive,
     Clock,
+    Fulfilment,
     Identifier,
     Interpreter,
     MultipartRules,
@@ -41,6 +51,7 @@ class PolicyInput(Protocol):
         request: DicomRequest,
         resource: ResourceContext | None,
         network: str,
+        rows: Sequence[Row] = (),
     ) -> JsonObject: ...
 
 
@@ -54,14 +65,15 @@ class Rooms:
     interpret: Interpreter
     policy_input: PolicyInput
     engine: PolicyEngine
-    unmet: Callable[[Sequence[Obligation]], Reason | None]
+    fulfilment: Fulfilment
     archive: Archive
     multipart: MultipartRules
-    rows_of: Callable[[bytes], list[list[str]]]
     store_report: StoreReport
     problem: Callable[[Sequence[str], str], ProblemLike]
     recorder: Recorder
     suppressor: Suppressor
     observer: Observer
+    capabilities: Callable[[Capabilities], bytes]
     search_rows: int
+    search_scan: int
     search_bytes: int

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from proxy import records
 from proxy.errors import ArchiveError, PeerGoneError
 from proxy.lease import Lease
-from proxy.model import DicomRequest, Durable, Grounds, JsonObject, Kind, OutcomeStatus, Reason, Refusal
-from proxy.ports import Exchange
+from proxy.model import (
+    DicomRequest,
+    Durable,
+    Grounds,
+    JsonObject,
+    JsonValue,
+    Kind,
+    Obligation,
+    OutcomeStatus,
+    Reason,
+    Refusal,
+)
+from proxy.ports import Exchange, Recoder
 from proxy.rooms import Rooms
 
 
@@ -35,6 +49,14 @@ class Sending:
     async def whole(self, status: int, content_type: str, body: bytes, more: tuple[tuple[str, str], ...] = ()) -> None:
         """A body that is all here."""
         try:
+            Bounds.of(self.grounds.verdict.obligations).check(len(body))
+        except LimitReachedError:
+            await self.problem(Reason.LIMIT_REACHED)
+            return
+        await self._sent_whole(status, content_type, body, more)
+
+    async def _sent_whole(self, status: int, content_type: str, body: bytes, more: tuple[tuple[str, str], ...]) -> None:
+        try:
             await self._begin(status, content_type, len(body), more)
             await self._write(body)
             await self.exchange.finish()
@@ -42,6 +64,13 @@ class Sending:
             self.outcome(OutcomeStatus.ABORTED)
             return
         self.outcome(OutcomeStatus.COMPLETE)
+
+    async def denied(self) -> None:
+        """The answer to a verdict that denies; where policy says ``hide``, that of an absent object."""
+        verdict = self.grounds.verdict
+        hidden = any(obligation.type == "hide" for obligation in verdict.obligations)
+        problem = self._rooms.problem((Reason.RESOURCE_UNKNOWN,) if hidden else verdict.reasons, self.grounds.decision)
+        await self._sent_whole(problem.status, "application/problem+json", problem.body, ())
 
     async def problem(self, reason: Reason, status: OutcomeStatus = OutcomeStatus.COMPLETE) -> None:
         """An allowed request that ends in a refusal all the same; cuts an answer that has begun."""
@@ -58,24 +87,48 @@ class Sending:
             status = OutcomeStatus.ABORTED
         self.outcome(status, reason.value)
 
-    async def stream(
-        self, status: int, content_type: str, length: int | None, chunks: AsyncIterator[bytes], lease: Lease
-    ) -> None:
-        """A body that passes through."""
+    async def stream(self, recoder: Recoder, chunks: AsyncIterator[bytes], lease: Lease) -> None:
+        """A body that passes through ``recoder``. Begins once its type is known, which is after the first bytes."""
+        bounds = Bounds.of(self.grounds.verdict.obligations)
         try:
-            await self._begin(status, content_type, length, ())
-            async for chunk in chunks:
-                await self._write(chunk)
-            await self.exchange.finish()
+            if bounds.seconds is None:
+                await self._recoded(recoder, chunks, bounds)
+            else:
+                async with asyncio.timeout(bounds.seconds):
+                    await self._recoded(recoder, chunks, bounds)
+        except TimeoutError:
+            await self.problem(Reason.LIMIT_REACHED, OutcomeStatus.TERMINATED)
         except PeerGoneError:
             if not lease.ended:
                 self.outcome(OutcomeStatus.ABORTED)
-            return
+        except LimitReachedError:
+            await self.problem(Reason.LIMIT_REACHED, OutcomeStatus.TERMINATED)
         except ArchiveError as error:
-            self.exchange.abort()
-            self.outcome(OutcomeStatus.FAILED, error.code)
-            return
-        self.outcome(OutcomeStatus.COMPLETE)
+            await self.problem(Reason(error.code), OutcomeStatus.FAILED)
+        else:
+            self.outcome(OutcomeStatus.COMPLETE)
+
+    async def _recoded(self, recoder: Recoder, chunks: AsyncIterator[bytes], bounds: Bounds) -> None:
+        async for chunk in chunks:
+            pieces = recoder.feed(chunk)
+            if not pieces:
+                continue
+            if not self.started:
+                bounds.check(recoder.length or 0)
+                await self._begin(200, recoder.content_type, recoder.length, ())
+                if self.grounds.arrival.method == "HEAD":
+                    break
+            # Joined: a copy costs less than another record of TLS and another system call.
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            bounds.check(self._sent + len(data))
+            await self._write(data)
+        else:
+            last = recoder.end()
+            if not self.started:
+                await self._begin(200, recoder.content_type, len(last), ())
+            if last:
+                await self._write(last)
+        await self.exchange.finish()
 
     def close(self, ended: Sequence[str]) -> None:
         """Leave an outcome however the walk ends: cut by its lease, cancelled by a stop, or by an error of ours."""
@@ -110,7 +163,8 @@ class Sending:
     ) -> None:
         self.started = True
         self._status = status
-        await self.exchange.start(status, (("Content-Type", content_type), *self._headers, *more), length)
+        typed = (("Content-Type", content_type),) if content_type else ()
+        await self.exchange.start(status, (*typed, *self._headers, *more), length)
 
     async def _write(self, chunk: bytes) -> None:
         if self.grounds.arrival.method == "HEAD":
@@ -121,7 +175,36 @@ class Sending:
         await self.exchange.write(chunk)
 
 
-def decision_record(grounds: Grounds, rows: list[list[str]] | None = None) -> JsonObject:
+class LimitReachedError(Exception):
+    """More bytes than the ``limit`` of a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the ``limit`` obligations of a verdict leave: the smallest of each."""
+
+    bytes: int | None = None
+    seconds: int | None = None
+
+    @classmethod
+    def of(cls, obligations: Sequence[Obligation]) -> Bounds:
+        limits = [obligation.body for obligation in obligations if obligation.type == "limit"]
+        return cls(_least(limits, "bytes"), _least(limits, "seconds")) if limits else UNBOUNDED
+
+    def check(self, sent: int) -> None:
+        """:raises LimitReachedError: that would be too much"""
+        if self.bytes is not None and sent > self.bytes:
+            raise LimitReachedError
+
+
+def _least(limits: Sequence[Mapping[str, JsonValue]], name: str) -> int | None:
+    return min((value for limit in limits if isinstance(value := limit.get(name), int)), default=None)
+
+
+UNBOUNDED: Final = Bounds()
+
+
+def decision_record(grounds: Grounds, rows: list[list[str]] | None = None, scanned: int = 0) -> JsonObject:
     return records.decision(
         grounds.decision,
         grounds.arrival,
@@ -131,6 +214,7 @@ def decision_record(grounds: Grounds, rows: list[list[str]] | None = None) -> Js
         grounds.request if isinstance(grounds.request, Refusal) else None,
         grounds.verdict,
         rows,
+        scanned,
     )
 
 

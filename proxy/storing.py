@@ -1,7 +1,7 @@
 """A store (PS3.18 10.5): the walk of one STOW-RS request, part by part.
 
 6.  The decision on the request is durable; only now is ``100 Continue`` said.
-5a. Each part's own header makes a question of its own: institution, modality, patient, target.
+5a. Each part is judged by itself and as what it goes to (:mod:`proxy.parts`).
 6a. Its answer is durable before the part's bytes go on.
 7.  What goes on is a body of our own boundary with the allowed parts; the archive is not asked where none is.
 10. The archive's report and our refusals become one answer.
@@ -11,32 +11,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from proxy import records
-from proxy.errors import (
-    ArchiveError,
-    BodyError,
-    DicomwardError,
-    PeerError,
-    PeerGoneError,
-    PostureUnavailableError,
-    SpoolError,
-)
+from proxy.errors import ArchiveError, BodyError, DicomwardError, PeerError, PeerGoneError, SpoolError
 from proxy.lease import Lease, Leases
-from proxy.model import (
-    DicomRequest,
-    Grounds,
-    JsonObject,
-    Kind,
-    Level,
-    OutcomeStatus,
-    PartHeader,
-    Reason,
-    ResourceContext,
-    StudyUid,
-    Verdict,
-)
+from proxy.model import DicomRequest, Grounds, Kind, OutcomeStatus, PartHeader, Reason
+from proxy.parts import Parts
 from proxy.ports import Exchange
 from proxy.rooms import Rooms
 from proxy.sending import Sending, collect, decision_record
@@ -54,9 +34,8 @@ class Storing:
         self._request = request
         self._exchange = exchange
         self._accepted: list[PartHeader] = []
-        self._refused: list[tuple[PartHeader, str]] = []
-        self._patients: dict[StudyUid, str] = {}
-        """By study that the archive did not know: the patient its first part named."""
+        self._refused: list[tuple[PartHeader, Reason]] = []
+        self._parts = Parts(rooms, request)
         self._failure: DicomwardError | None = None
 
     async def walk(self) -> None:
@@ -141,77 +120,14 @@ class Storing:
     async def _judge(self, number: int, header: PartHeader, lease: Lease) -> bool:
         """Decide on one part, durably."""
         now = self._rooms.clock()
-        policy_input: JsonObject | None = None
-        if self._request.study is not None and header.study != self._request.study:
-            verdict = Verdict.denied(Reason.STUDY_MISMATCH)
-        else:
-            policy_input, verdict = await self._decide(header, lease)
+        judged = await self._parts.judge(header, lease.grounds)
+        verdict = judged.verdict
         await self._rooms.recorder.record(
-            Kind.PART, records.part(self._grounds.decision, number, header, policy_input, verdict, now)
+            Kind.PART, records.part(self._grounds.decision, number, header, judged.policy_input, verdict, now)
         )
         self._rooms.observer.count("parts", {"result": "allow" if verdict.allow else "deny"})
-        if verdict.allow:
+        if judged.told is None:
             self._accepted.append(header)
         else:
-            self._refused.append((header, verdict.reasons[0]))
+            self._refused.append((header, judged.told))
         return verdict.allow
-
-    async def _decide(self, header: PartHeader, lease: Lease) -> tuple[JsonObject, Verdict]:
-        """Ask policy about a part as it says it is, then about the study that it goes to and already is.
-
-        Otherwise a part that names another institution's study would pass as its own, and that study would belong
-        to two institutions from then on, or to two patients. What is refused by itself asks nothing of the archive.
-
-        :raises ArchiveError: it is not known what the study is
-        """
-        policy_input = self._question(header, (header.institution,), lease)
-        verdict = await self._ask(policy_input)
-        if not verdict.allow:
-            return policy_input, verdict
-        target = await self._rooms.archive.context(
-            replace(self._request, level=Level.STUDY, study=header.study), self._rooms.clock()
-        )
-        patient = target.patient_id if target.known else self._patients.setdefault(header.study, header.patient_id)
-        if patient != header.patient_id:
-            return policy_input, Verdict.denied(Reason.STUDY_MISMATCH)
-        if not set(target.institutions) <= {header.institution}:
-            policy_input = self._question(header, (header.institution, *target.institutions), lease)
-            verdict = await self._ask(policy_input)
-        return policy_input, verdict
-
-    async def _ask(self, policy_input: JsonObject) -> Verdict:
-        try:
-            verdict = await self._rooms.engine.decide(policy_input)
-        except DicomwardError as error:
-            return Verdict.denied(Reason(error.code))
-        reason = self._rooms.unmet(verdict.obligations) if verdict.allow else None
-        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
-
-    def _question(self, header: PartHeader, institutions: tuple[str, ...], lease: Lease) -> JsonObject:
-        now = self._rooms.clock()
-        grounds = lease.grounds
-        if grounds.posture is None:
-            raise PostureUnavailableError("a store was allowed without posture")
-        return self._rooms.policy_input(
-            decision=self._grounds.decision,
-            now=now,
-            principal=grounds.principal,
-            posture=grounds.posture,
-            request=replace(
-                self._request,
-                level=Level.INSTANCE,
-                study=header.study,
-                series=header.series,
-                instance=header.instance,
-            ),
-            resource=ResourceContext(
-                known=True,
-                as_of=now,
-                patient_id=header.patient_id,
-                accession_number=header.accession_number,
-                modalities=(header.modality,),
-                institutions=tuple(sorted(set(institutions))),
-                study_date=header.study_date,
-            ),
-            network=grounds.arrival.peer.address,
-        )

@@ -27,6 +27,7 @@ from proxy.record.reader import OriginReader, current_reader, open_readers
 SETTLE_S: Final = 30.0
 """For windows of suppressed requests and outcomes under way to become records."""
 ANCHOR_S: Final = 120.0
+SETTLED_S: Final = 0.4
 
 
 class BrokenLawError(AssertionError):
@@ -175,7 +176,9 @@ def _unanchored(stack: DevStack) -> list[str]:
             state = client.origin(reader.origin)
             anchored = 0 if state is None else state.count
             if anchored >= count:
-                return []
+                time.sleep(SETTLED_S)  # outcomes follow their answers, and nobody waits for them
+                if reader.count() == count:
+                    return []
             if time.monotonic() > deadline:
                 return [f"{anchored} of {count} records are on chain after {ANCHOR_S:g} s"]
             time.sleep(0.25)

@@ -255,3 +255,29 @@ def test_page_on_configuration_names_every_key(generate: Any) -> None:
         for name, field in section.model_fields.items():
             if generate._section(field) is None:
                 assert f"\n| `{name}` | " in page, f"{path}.{name}"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://*.example",
+        "viewer.example",
+        "https://viewer.example/",
+        "https://viewer.example/page",
+        "https://Viewer.example",
+        "https://user@viewer.example",
+        "null",
+        "file://viewer",
+        "",
+    ],
+)
+def test_listed_origin_is_exactly_what_a_browser_sends(folder: Path, origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="cors_origins"):
+        load(folder, listen__cors_origins=[origin])
+
+
+def test_origins_are_listed_or_there_are_none(folder: Path) -> None:
+    assert load(folder).listen.cors_origins == ()
+    listed = ["https://viewer.example", "http://localhost:3000"]
+    assert load(folder, listen__cors_origins=listed).listen.cors_origins == tuple(listed)

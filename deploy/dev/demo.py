@@ -69,6 +69,8 @@ class Demo:
     def walk(self) -> bool:
         """Whether everything was as promised."""
         self._step("search as radiologist", self.search)
+        self._step("search as technologist", self.filtered)
+        self._step("metadata as researcher", self.masked)
         self._step("retrieve: 5 transfer syntaxes", lambda: self.retrieve("mr-syntaxes"))
         self._step("retrieve: 100 MB", lambda: self.retrieve(dataset.LARGE))
         self._step("store as technologist", self.store)
@@ -86,6 +88,24 @@ class Demo:
         missing = [study.name for study in dataset.catalogue() if study.uid not in found]
         promise(not missing, f"not found: {', '.join(missing)}")
         return f"{len(found)} studies"
+
+    def filtered(self) -> str:
+        """Of each study what is of the technologist's own institution, and no other row."""
+        rows = self._client("technologist").search_for_series(limit=500)
+        shown = {row["0020000E"]["Value"][0] for row in rows}
+        every = [series for study in dataset.catalogue() for series in study.series]
+        own = {series.uid for series in every if series.institution == dataset.NORTH}
+        other = {series.uid for series in every} - own
+        promise(own <= shown and not other & shown, "rows are missing, or of another institution")
+        return f"{len(shown)} series of {dataset.NORTH}, {len(other)} of another hospital not shown"
+
+    def masked(self) -> str:
+        study = dataset.study("ct-small")
+        (shown,) = self._client("researcher").retrieve_study_metadata(study.uid)
+        text = self.answers[-1].body
+        promise(study.patient_id.encode() not in text and b"00100010" not in text, "the patient is shown")
+        stored = self._archive(f"/studies/{study.uid}/metadata").json()[0]
+        return f"{len(stored) - len(shown)} of {len(stored)} attributes taken out, the patient among them"
 
     def retrieve(self, name: str) -> str:
         study = dataset.study(name)

@@ -16,6 +16,8 @@ good := {
 		"series": null,
 		"instance": null,
 		"frames": [],
+		"bulk": null,
+		"thumbnail": false,
 		"query": {"match": {}, "include": [], "fuzzy": false, "limit": null, "offset": 0},
 		"representation": "application/dicom+json",
 		"transfer_syntax": "*",
@@ -51,6 +53,7 @@ good := {
 		"institutions": ["North Hospital"],
 		"study_date": "20260101",
 		"labels": [],
+		"conflicts": [],
 	},
 	"rows": [],
 	"counters": {},
@@ -79,3 +82,20 @@ without(name) := object.union(
 	object.remove(good, ["device"]),
 	{"device": {"id": "ab", "posture": object.remove(good.device.posture, [name])}},
 )
+
+# Data of its own for what the shipped data does not hold: a subject with these roles and boundaries.
+subjects(roles, boundaries) := {"urn:dicomward:device:radiologist": object.union({"roles": roles, "institutions": "*"}, boundaries)}
+
+# One role that may do everything for treatment, but for what is changed.
+role(changes) := object.union(
+	{
+		"actions": ["search", "metadata", "retrieve", "store"],
+		"institutions": "*",
+		"default_purpose": "TREAT",
+		"purposes": ["TREAT"],
+		"obligations": {},
+	},
+	changes,
+)
+
+resource(changes) := object.union(good, {"resource": changes})

@@ -1,90 +1,62 @@
 # METADATA
 # title: What a subject holds
 # description: |
-#   Roles and institutions of the subject, from data. A role counts only where it permits action and purpose together, so
-#   that the rights of two roles never add up to one that neither gives.
+#   Roles of the subject, from data. A role counts only where it permits action and purpose together, so that the rights
+#   of two roles never add up to one that neither gives.
 package dicomweb.lib.subject
 
 profile := data.subjects[input.subject.certificate.name]
 
 # METADATA
-# description: |
-#   Roles that permit the action for the purpose, where the certificate's authority may ask for that action. Without a
-#   stated purpose each role's own default is taken. No role: the request is denied.
-suited contains name if {
-	input.request.action in input.subject.certificate.authority_actions
-	input.request.purpose == null
-	some name in profile.roles
-	role := data.roles[name]
-	input.request.action in role.actions
-	role.default_purpose in role.purposes
-}
-
-suited contains name if {
-	input.request.action in input.subject.certificate.authority_actions
-	code := input.request.purpose.code
-	data.purposes[code]
-	some name in profile.roles
-	role := data.roles[name]
-	input.request.action in role.actions
-	code in role.purposes
-}
+# description: Roles that permit the action asked for. Without one the request is denied.
+suited := roles(input.request.action)
 
 # METADATA
-# description: Those under which metadata may be read for this purpose, whatever the action is.
-readers contains name if {
-	"metadata" in input.subject.certificate.authority_actions
-	some name in purposeful
-	"metadata" in data.roles[name].actions
+# description: |
+#   Roles that permit an action for the purpose, where the certificate's authority may ask for that action. Without a
+#   stated purpose each role's own default is taken.
+roles(action) := [role |
+	action in input.subject.certificate.authority_actions
+	some name in data.subjects[input.subject.certificate.name].roles
+	role := data.roles[name]
+	action in role.actions
+	_purpose(role) in role.purposes
+]
+
+_purpose(role) := role.default_purpose if {
+	input.request.purpose == null
+} else := code if {
+	code := input.request.purpose.code
+	data.purposes[code]
 }
+
+# What follows is asked only to say why a request is denied.
 
 # METADATA
 # description: Roles that permit the action for some purpose.
-acting contains name if {
+acting := [role |
 	input.request.action in input.subject.certificate.authority_actions
-	some name in profile.roles
-	input.request.action in data.roles[name].actions
-}
+	some role in held
+	input.request.action in role.actions
+]
 
 # METADATA
 # description: Roles that permit the purpose for some action.
-purposeful contains name if {
-	input.request.purpose == null
-	some name in profile.roles
-	role := data.roles[name]
-	role.default_purpose in role.purposes
-}
-
-purposeful contains name if {
-	code := input.request.purpose.code
-	data.purposes[code]
-	some name in profile.roles
-	code in data.roles[name].purposes
-}
+purposeful := [role |
+	some role in held
+	_purpose(role) in role.purposes
+]
 
 # METADATA
-# description: Roles of the subject that reach every institution, also objects that name none.
-everywhere contains name if {
-	profile.institutions == "*"
-	some name in profile.roles
-	data.roles[name].institutions == "*"
-}
+# description: Every role of the subject.
+held := [data.roles[name] | some name in profile.roles]
 
 # METADATA
-# description: By role, the institutions reached by name. The empty name is never granted.
-reach[name] := institutions if {
-	some name in profile.roles
-	institutions := {institution |
-		some institution in _names(data.roles[name].institutions, profile.institutions)
-		institution != ""
-	}
-}
-
-_names("*", subject) := subject if is_array(subject)
-
-_names(role, "*") := role if is_array(role)
-
-_names(role, subject) := [institution | some institution in role; institution in subject] if {
-	is_array(role)
-	is_array(subject)
-}
+# description: |
+#   The roles by which an object is judged. Only suited ones can grant. Without one the request is denied for that, and
+#   a wider choice keeps that denial from drawing others after it.
+judged := suited if {
+	count(suited) > 0
+} else := acting if {
+	count(acting) > 0
+} else := held

@@ -37,6 +37,9 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.REQUEST_TIMEOUT: Entry(408, "The request was not received in time", "Send the whole request without pausing."),
     R.ABANDONED: Entry(400, "The connection was left before the request was read", "Ask again."),
     R.INTERNAL_ERROR: Entry(500, "The proxy failed", _OPERATOR),
+    R.ORIGIN_NOT_PERMITTED: Entry(
+        403, "A web page that this site does not list asked", "Ask the operator to list the viewer's origin."
+    ),
     R.CERTIFICATE_MISSING: Entry(403, "No client certificate was presented", "Present your device's certificate."),
     R.CERTIFICATE_UNTRUSTED: Entry(403, "No trusted authority issued this certificate", _RENEW),
     R.CERTIFICATE_EXPIRED: Entry(403, "The certificate has expired", "Renew the device's certificate."),
@@ -69,6 +72,11 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.NOT_YET: Entry(403, "This capability is not available in this version", _READ_GRAMMAR),
     R.ARCHIVE_UNAVAILABLE: Entry(502, "The archive did not give a DICOMweb answer", _OPERATOR),
     R.ARCHIVE_TIMEOUT: Entry(504, "The archive did not answer in time", _OPERATOR),
+    R.REPRESENTATION_UNAVAILABLE: Entry(
+        406,
+        "The archive cannot give this object in that form",
+        "Ask for another media type, transfer syntax or frame; transfer-syntax=* gives what is stored.",
+    ),
     R.ACTION_NOT_PERMITTED: Entry(
         403, "Your role does not include this action", "Ask your security team for the role."
     ),
@@ -81,10 +89,18 @@ CATALOGUE: Final[dict[R, Entry]] = {
         "Part of the study belongs to an institution you may not see",
         "Retrieve the series you may see one by one.",
     ),
+    R.MODALITY_NOT_GRANTED: Entry(
+        403, "The object has a modality you may not see", "Ask your security team for the modality."
+    ),
+    R.PATIENT_NOT_GRANTED: Entry(
+        403, "The object belongs to a patient you may not see", "Ask your security team for the patient."
+    ),
     R.RESOURCE_UNKNOWN: Entry(404, "The archive has no such object", "Check the UID, or search for it."),
     R.PURPOSE_NOT_PERMITTED: Entry(403, "This purpose of use is not yours", "State a purpose that your role has."),
     R.QUERY_NOT_PERMITTED: Entry(
-        403, "The search matches on an attribute you may not read", "Search without that matching key."
+        403,
+        "The search matches on or asks for an attribute you may not read",
+        "Search without that matching key or includefield.",
     ),
     R.POSTURE_MISSING: Entry(403, "An attribute of the device's posture is not known", _REPORT),
     R.POSTURE_STALE: Entry(403, "The device's posture has expired", _REPORT),
@@ -99,6 +115,7 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.SEARCH_TOO_BROAD: Entry(413, "The search is too broad", "Add matching keys or a smaller limit."),
     R.RECORD_NOT_DURABLE: Entry(503, "The decision could not be recorded", _OPERATOR),
     R.LEASE_ENDED: Entry(403, "The grounds of the decision ended", "Ask again."),
+    R.LIMIT_REACHED: Entry(403, "The answer is larger or slower than policy allows", "Ask for less at a time."),
 }
 
 # Where several reasons stand, the gravest failure gives the status: ours before the peer's form before permission.

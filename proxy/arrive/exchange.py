@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.errors import BodyTooLargeError, PeerError, PeerGoneError
 from proxy.ports import Body
 
 SERVER: Final = "dicomward"
+ALWAYS: Final = (
+    ("Server", SERVER),
+    ("X-Content-Type-Options", "nosniff"),
+    # No page of another origin may embed an image of a patient (Fetch 3.7).
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 TOO_LONG: Final = "the announced body is larger than limits.body_bytes"
 
 
@@ -61,10 +68,20 @@ class GoneResponse(web.StreamResponse):
 class AiohttpExchange:
     """:class:`proxy.ports.Exchange`."""
 
-    __slots__ = ("_body_bytes", "_close", "_idle_s", "_request", "body", "decided", "response")
+    __slots__ = ("_body_bytes", "_close", "_idle_s", "_request", "body", "decided", "headers", "response")
 
-    def __init__(self, request: web.BaseRequest, *, idle_s: float, body_bytes: int, close: bool) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        *,
+        idle_s: float,
+        body_bytes: int,
+        close: bool,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """:param headers: what every answer on this exchange carries besides its own"""
         self._request = request
+        self.headers = headers
         self._idle_s = idle_s
         self._close = close
         self._body_bytes = body_bytes
@@ -85,10 +102,11 @@ class AiohttpExchange:
 
     async def start(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> None:
         response = Response(status=status)
-        response.headers.extend((*headers, ("Server", SERVER), ("X-Content-Type-Options", "nosniff")))
+        response.headers.extend((*headers, *ALWAYS, *self.headers))
         if length is not None:
             response.content_length = length
-        if self._close:
+        # HTTP/1.0 has no chunks: only the end of the connection tells where such a body ends (RFC 9112 6.3).
+        if self._close or (length is None and self._request.version < HttpVersion11):
             response.force_close()
         self.response = response
         try:
@@ -100,20 +118,32 @@ class AiohttpExchange:
         if self._request.method == "HEAD" or self.response is None:
             return
         try:
-            async with asyncio.timeout(self._idle_s):
-                await self.response.write(chunk)
-        except TimeoutError as error:
-            self.abort()
-            raise PeerGoneError("the peer took no byte in time") from error
+            # Does not wait: a deadline is set up only where the peer's window is full, which it seldom is.
+            await cast(StreamWriter, self._request.writer).write(chunk, drain=False)
         except ConnectionError as error:
             raise PeerGoneError("the connection was lost") from error
+        await self._taken()
 
     async def finish(self) -> None:
         if self.response is None:
             return
+        await self._taken()
+        try:
+            await self.response.write_eof()
+        except ConnectionError as error:
+            raise PeerGoneError("the connection was lost") from error
+
+    async def _taken(self) -> None:
+        """Wait until the peer took enough of what was written.
+
+        :raises PeerGoneError: the connection was lost or the deadline passed
+        """
+        protocol = self._request.protocol
+        if protocol is None or not protocol.writing_paused:
+            return
         try:
             async with asyncio.timeout(self._idle_s):
-                await self.response.write_eof()
+                await self._request.writer.drain()
         except TimeoutError as error:
             self.abort()
             raise PeerGoneError("the peer took no byte in time") from error

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from proxy.arrive.admission import Admission
+from proxy.arrive.cors import PLAIN, Cors
 from proxy.arrive.exchange import AiohttpExchange, GoneResponse
 from proxy.errors import PeerGoneError
 from proxy.model import Arrival, Peer, Reason
@@ -42,10 +43,12 @@ class Handler:
         suppressor: Suppressor,
         problem: Callable[[Sequence[str], str], ProblemLike],
         clock: Clock,
+        cors: Cors,
         idle_s: float,
         body_bytes: int,
     ) -> None:
         self._walk = walk
+        self._cors = cors
         self._admission = admission
         self._suppressor = suppressor
         self._problem = problem
@@ -59,8 +62,13 @@ class Handler:
         now = self._clock()
         if parser_error is None and request.version not in _VERSIONS:
             parser_error = "HttpVersion"
+        page = self._cors.judge(request) if parser_error is None else PLAIN
         exchange = AiohttpExchange(
-            request, idle_s=self._idle_s, body_bytes=self._body_bytes, close=parser_error is not None
+            request,
+            idle_s=self._idle_s,
+            body_bytes=self._body_bytes,
+            close=parser_error is not None,
+            headers=page.headers,
         )
         try:
             if not self._admission.admits(peer.certificate, peer.address, monotonic()):
@@ -74,6 +82,7 @@ class Handler:
                     target=request.raw_path,
                     headers=request.raw_headers,
                     at=now,
+                    foreign=page.foreign,
                 )
                 await self._walk(arrival, exchange)
             else:
@@ -110,7 +119,7 @@ class Handler:
             exchange.abort()
             return
         problem = self._problem((reason,), "")
-        last = AiohttpExchange(request, idle_s=self._idle_s, body_bytes=0, close=True)
+        last = AiohttpExchange(request, idle_s=self._idle_s, body_bytes=0, close=True, headers=exchange.headers)
         try:
             await last.start(problem.status, (("Content-Type", "application/problem+json"),), len(problem.body))
             await last.write(problem.body)

@@ -7,7 +7,6 @@ step 1 on purpose, so that an expired or revoked certificate gets an answer that
 from __future__ import annotations
 
 import ssl
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,29 +18,16 @@ NO_CHECK_TIME: Final = 0x200000
 
 
 class Handshakes:
-    """Counts handshakes; refuses new ones while too many are unfinished."""
+    """Counts how handshakes end. How many may be under way is bounded by the seats of the listener."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: weakref.WeakSet[ssl.SSLObject] = weakref.WeakSet()
+    def __init__(self) -> None:
         self.completed = 0
-        self.failed: dict[str, int] = {"untrusted": 0, "no-certificate": 0, "protocol": 0, "overload": 0}
+        self.failed: dict[str, int] = {"untrusted": 0, "no-certificate": 0, "protocol": 0}
 
-    def begin(self, connection: ssl.SSLObject) -> None:
-        """:raises ssl.SSLError: too many are under way"""
-        if connection in self._open:
-            return
-        if len(self._open) >= self._most:
-            self.failed["overload"] += 1
-            raise ssl.SSLError("too many unfinished handshakes")
-        self._open.add(connection)
-
-    def complete(self, connection: ssl.SSLObject) -> None:
-        self._open.discard(connection)
+    def complete(self) -> None:
         self.completed += 1
 
-    def fail(self, connection: ssl.SSLObject, error: ssl.SSLError) -> None:
-        self._open.discard(connection)
+    def fail(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLCertVerificationError):
             self.failed["untrusted"] += 1
         elif error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
@@ -50,26 +36,31 @@ class Handshakes:
             self.failed["protocol"] += 1
 
 
-def server_context(certificate: Path, key: Path, authorities: Sequence[Path], handshakes: Handshakes) -> ssl.SSLContext:
-    """:raises ConfigurationError: a file cannot be used"""
+def server_context(
+    certificate: Path, key: Path, authorities: Sequence[Path], handshakes: Handshakes, *, preflights: bool = False
+) -> ssl.SSLContext:
+    """
+    :param preflights: also take connections without a certificate, as browsers open them for OPTIONS; one that is
+        presented is held to the same authorities
+    :raises ConfigurationError: a file cannot be used
+    """
 
     class CountedObject(ssl.SSLObject):
         def do_handshake(self) -> None:
-            handshakes.begin(self)
             try:
                 super().do_handshake()
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise
             except ssl.SSLError as error:
-                handshakes.fail(self, error)
+                handshakes.fail(error)
                 raise
-            handshakes.complete(self)
+            handshakes.complete()
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_OPTIONAL if preflights else ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
     context.set_alpn_protocols(["http/1.1"])
     sslobject: Any = CountedObject

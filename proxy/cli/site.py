@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
@@ -14,6 +15,8 @@ from proxy import app
 from proxy.config import load_site, site_path
 from proxy.watch import configure_logs
 
+RECURSION: Final = 1000
+
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The site's TOML file.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder of a dev stack.")]
 
@@ -22,6 +25,8 @@ def serve(config: ConfigOption = None, dir: DirOption = None) -> None:
     """Run the proxy until SIGTERM."""
     site = load_site(site_path(config, dir))
     configure_logs()
+    # Deep JSON is an error of the archive as long as this holds, and a stack overflow where a library lifts it.
+    sys.setrecursionlimit(RECURSION)
     uvloop.run(app.serve(site))
 
 

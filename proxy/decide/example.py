@@ -19,6 +19,8 @@ from proxy.model import (
     Representation,
     ResourceContext,
     Revocation,
+    Row,
+    SeriesUid,
     StudyUid,
 )
 
@@ -35,7 +37,9 @@ _ROWS: Final = 10
 
 def example_input(name: str, action: Action) -> JsonObject:
     """What the device of this certificate name would ask with, were its posture perfect."""
-    resource = ResourceContext(known=True, as_of=MOMENT, modalities=("CT",), institutions=("Example",))
+    resource = ResourceContext(
+        known=True, as_of=MOMENT, patient_id="EXAMPLE", modalities=("CT",), institutions=("Example",)
+    )
     return build_input(
         decision=DecisionId("0" * 32),
         now=MOMENT,
@@ -50,8 +54,16 @@ def example_input(name: str, action: Action) -> JsonObject:
         posture=_posture(),
         environment=Environment(site="example", origin="", network=""),
         resource=resource,
-        rows=[resource] * _ROWS,
+        rows=example_rows(resource, _ROWS),
     )
+
+
+def example_rows(resource: ResourceContext, count: int) -> list[Row]:
+    """Series of one study, all with these attributes."""
+    return [
+        Row(level=Level.SERIES, study=StudyUid("1.2.3"), series=SeriesUid(f"1.2.3.{number}"), resource=resource)
+        for number in range(1, count + 1)
+    ]
 
 
 def _principal(name: str) -> Principal:

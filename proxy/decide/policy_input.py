@@ -14,6 +14,7 @@ from proxy.model import (
     Posture,
     Principal,
     ResourceContext,
+    Row,
     wire_time,
 )
 
@@ -43,12 +44,12 @@ def build_input(
     posture: Posture,
     environment: Environment,
     resource: ResourceContext | None = None,
-    rows: Sequence[ResourceContext] = (),
+    rows: Sequence[Row] = (),
     counters: Mapping[str, int] | None = None,
 ) -> JsonObject:
     """The whole input of one evaluation. ``resource`` ``None``: nothing was asked of the archive, so nothing is known.
 
-    ``rows`` are the objects a search found, in the order of its answer; only ``visible`` looks at them.
+    ``rows`` are what a search found, studies or series; only ``visible`` looks at them.
     """
     asked = request.to_wire()
     asked["id"] = decision

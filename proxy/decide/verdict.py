@@ -4,6 +4,8 @@
 2. ``allow`` is a boolean; ``reasons`` are codes of ``Reason``, sorted, each once, and empty if and only if ``allow``.
 3. Each obligation has a type and exactly the members of that type. A type this proxy does not know cannot be met, so an
    allow that carries one becomes a denial, ``obligation-unknown``.
+4. A mask names attributes by tag, keyword, value representation or group, each known to DICOM: a slip of the pen would
+   leave in the answer what the mask was written to take out.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
+from pydicom.datadict import RepeatersDictionary, keyword_dict  # type: ignore[attr-defined]
+from pydicom.valuerep import STANDARD_VR
 
 from proxy.errors import PolicyUnavailableError
 from proxy.model import MAX_INTEGER, JsonObject, Obligation, PolicyDigest, Reason, Verdict
@@ -21,6 +25,11 @@ from proxy.model import MAX_INTEGER, JsonObject, Obligation, PolicyDigest, Reaso
 _KEYS: Final = frozenset({"allow", "reasons", "obligations"})
 _REASONS: Final = frozenset(reason.value for reason in Reason)
 _TAG: Final = re.compile(r"[0-9A-F]{8}")
+_KEYWORD: Final = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
+_KEYWORDS: Final = keyword_dict.keys() | {entry[4] for tag, entry in RepeatersDictionary.items() if tag.count("x") <= 3}
+"""Those of repeating groups (``OverlayData``, 60xx3000) among them."""
+_GROUP: Final = re.compile(r"group:[0-9A-F]{4}")
+_REPRESENTATIONS: Final = frozenset(f"VR:{vr}" for vr in STANDARD_VR)
 _MAX_OBLIGATIONS: Final = 64
 
 
@@ -89,7 +98,19 @@ def _bare(body: JsonObject) -> bool:
 
 
 def _mask(body: JsonObject) -> bool:
-    return body.keys() == {"type", "attributes"} and _strings(body["attributes"], _TAG.fullmatch)
+    return {"type"} < body.keys() <= {"type", "attributes", "blank"} and all(
+        _strings(selectors, _selects) for key, selectors in body.items() if key != "type"
+    )
+
+
+def _selects(selector: str) -> bool:
+    return (
+        selector == "private"
+        or selector in _REPRESENTATIONS
+        or _TAG.fullmatch(selector) is not None
+        or _GROUP.fullmatch(selector) is not None
+        or (_KEYWORD.fullmatch(selector) is not None and selector in _KEYWORDS)
+    )
 
 
 def _match(body: JsonObject) -> bool:

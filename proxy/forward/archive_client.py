@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.typedefs import LooseHeaders
+from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.errors import ArchiveError, ArchiveTimeoutError
+from proxy.errors import ArchiveError, ArchiveRefusedError, ArchiveTimeoutError
+from proxy.forward.answer_head import Head, checked_head
 from proxy.model import Action, DicomRequest, Representation
 
 CHUNK_BYTES: Final = 2**18
-_OURS: Final = (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE)
-# A parameter of RFC 9110 5.6.6, and a boundary that needs no quotes (RFC 2046 5.1.1, less the characters that would).
-_PARAMETER: Final = re.compile(r';\s*([\w-]+)=(?:"([^"\\]*)"|([^\s;"]+))', re.ASCII)
-_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'+_.-]{1,70}", re.ASCII)
-_JSON_TYPES: Final = frozenset({"application/dicom+json", "application/json"})
-_SEARCH_STATUS: Final = frozenset({200, 204})
-"""A search that finds nothing is not a 404: that would be an archive whose DICOMweb lives elsewhere."""
-_FETCH_STATUS: Final = frozenset({200, 404})
-_STORE_STATUS: Final = frozenset({200, 202, 409})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +33,34 @@ class ArchiveSettings:
     connect_s: float
     idle_s: float
     connections: int
+    withheld_frames: frozenset[str] = frozenset()
+    """Media types that the archive is not asked to give frames as."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """Carries the headers it is given, and none that the client library would add.
+
+    The library can be told to skip them, by building and sorting what to skip for every request.
+    """
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        self.headers = CIMultiDict(headers or ())
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        pass
 
 
 class _Answer:
     """:class:`proxy.ports.ArchiveAnswer` over an aiohttp response."""
 
-    __slots__ = ("_response", "content_type", "length", "status")
+    __slots__ = ("_response", "boundary", "content_type", "length", "more", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, content_type: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, head: Head) -> None:
         self._response = response
         self.status = response.status
-        self.content_type = content_type
+        self.content_type = head.content_type
+        self.boundary = head.boundary
+        self.more = head.more
         self.length = response.content_length
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -70,25 +80,18 @@ class _Asking:
     A class and not a generator, for it stands in the way of every request.
     """
 
-    __slots__ = ("_asked", "_response", "_statuses", "_wanted")
+    __slots__ = ("_asked", "_request", "_response")
 
-    def __init__(
-        self, asked: Awaitable[aiohttp.ClientResponse], wanted: Representation, statuses: frozenset[int]
-    ) -> None:
+    def __init__(self, asked: Awaitable[aiohttp.ClientResponse], request: DicomRequest) -> None:
         self._asked = asked
-        self._wanted = wanted
-        self._statuses = statuses
+        self._request = request
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> _Answer:
         """:raises ArchiveError: no answer, or not one that was asked for"""
         response = self._response = await self._asked
         try:
-            if response.status not in self._statuses:
-                raise ArchiveError(f"the archive answered {response.status}")
-            # An answer without rows or object says nothing of a type that anyone would be shown.
-            typed = response.status not in (204, 404)
-            return _Answer(response, _checked_type(response, self._wanted) if typed else "")
+            return _Answer(response, checked_head(self._request, response.status, response.headers))
         except ArchiveError:
             response.close()
             raise
@@ -112,11 +115,14 @@ class ArchiveClient:
         self._target_of = target_of
         self._headers_of = headers_of
         public = URL(settings.public_url)
-        # RFC 7239 4 wants a quoted-string where there is a port; Orthanc would put the quotes into its links.
-        self._forwarded = f"host={public.authority};proto={public.scheme}"
-        self._auth = (
-            None if settings.username is None else aiohttp.encode_basic_auth(settings.username, settings.password or "")
-        )
+        headers = {
+            hdrs.HOST: URL(settings.url).host_port_subcomponent or "",
+            # RFC 7239 4 wants a quoted-string where there is a port; Orthanc would put the quotes into its links.
+            hdrs.FORWARDED: f"host={public.authority};proto={public.scheme}",
+        }
+        if settings.username is not None:
+            headers[hdrs.AUTHORIZATION] = aiohttp.encode_basic_auth(settings.username, settings.password or "")
+        self._headers = headers
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s, sock_read=settings.idle_s)
         self._tls: ssl.SSLContext | bool = settings.tls or True
         self._settings = settings
@@ -133,22 +139,22 @@ class ArchiveClient:
             timeout=self._timeout,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_OURS,
+            headers=self._headers,
+            request_class=_Request,
             read_bufsize=CHUNK_BYTES,
             trust_env=False,
         )
 
     def fetch(self, request: DicomRequest) -> _Asking:
-        statuses = _SEARCH_STATUS if request.action is Action.SEARCH else _FETCH_STATUS
-        return _Asking(self._ask(self._reads, request, None, ()), request.representation, statuses)
+        return _Asking(self._ask(self._reads, request, None, self._headers_of(request)), request)
 
     def store(self, request: DicomRequest, body: AsyncIterator[bytes], boundary: str) -> _Asking:
         content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        asked = self._send(request, body, ((hdrs.CONTENT_TYPE, content_type),))
-        return _Asking(asked, Representation.JSON, _STORE_STATUS)
+        headers = (*self._headers_of(request), (hdrs.CONTENT_TYPE, content_type))
+        return _Asking(self._send(request, body, headers), request)
 
     async def _send(
-        self, request: DicomRequest, body: AsyncIterator[bytes], more: tuple[tuple[str, str], ...]
+        self, request: DicomRequest, body: AsyncIterator[bytes], headers: tuple[tuple[str, str], ...]
     ) -> aiohttp.ClientResponse:
         """:meth:`_ask` with a deadline on each piece that the archive has to take: the client library knows none."""
         now = asyncio.get_running_loop().time
@@ -164,7 +170,7 @@ class ArchiveClient:
 
         try:
             async with asyncio.timeout(None) as taking:
-                return await self._ask(self._writes, request, paced(), more)
+                return await self._ask(self._writes, request, paced(), headers)
         except TimeoutError as error:
             raise ArchiveTimeoutError("the archive took no byte of a store in time") from error
 
@@ -173,14 +179,14 @@ class ArchiveClient:
         session: aiohttp.ClientSession,
         request: DicomRequest,
         body: AsyncIterator[bytes] | None,
-        more: tuple[tuple[str, str], ...],
+        headers: tuple[tuple[str, str], ...],
     ) -> aiohttp.ClientResponse:
-        headers = [*self._headers_of(request), *more, (hdrs.FORWARDED, self._forwarded)]
-        if self._auth is not None:
-            headers.append((hdrs.AUTHORIZATION, self._auth))
+        if request.representation is Representation.PIXELS and request.media_type in self._settings.withheld_frames:
+            raise ArchiveRefusedError("frames of a type that this archive is not asked for")
         try:
             return await session.request(
-                request.method,
+                # What a client asks by HEAD is asked of the archive by GET.
+                hdrs.METH_POST if request.action is Action.STORE else hdrs.METH_GET,
                 URL(self._base + self._target_of(request), encoded=True),
                 headers=headers,
                 data=body,
@@ -194,23 +200,3 @@ class ArchiveClient:
     async def close(self) -> None:
         await self._reads.close()
         await self._writes.close()
-
-
-def _checked_type(response: aiohttp.ClientResponse, wanted: Representation) -> str:
-    """The answer's type, rebuilt, so that nothing of the archive's own header survives but a boundary.
-
-    :raises ArchiveError: it is not what was asked for
-    """
-    if response.headers.get(hdrs.CONTENT_ENCODING, "identity") != "identity":
-        raise ArchiveError("the archive encoded an answer although identity was asked for")
-    header = response.headers.get(hdrs.CONTENT_TYPE, "")
-    kind, _, rest = header.partition(";")
-    kind = kind.strip().lower()
-    if wanted is Representation.JSON and kind in _JSON_TYPES:
-        return Representation.JSON.value
-    if wanted is Representation.DICOM and kind == "multipart/related":
-        parameters = {name.lower(): quoted or token for name, quoted, token in _PARAMETER.findall(";" + rest)}
-        boundary = parameters.get("boundary", "")
-        if parameters.get("type", "").lower() == "application/dicom" and _BOUNDARY.fullmatch(boundary):
-            return f'multipart/related; type="application/dicom"; boundary={boundary}'
-    raise ArchiveError(f"the archive answered {kind} where {wanted.name} was asked for")

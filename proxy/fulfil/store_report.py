@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import ArchiveError
-from proxy.model import PartHeader
+from proxy.model import PartHeader, Reason
 
 REFERENCED: Final = "00081199"
 FAILED: Final = "00081198"
@@ -21,9 +21,28 @@ SOP_INSTANCE: Final = "00081155"
 FAILURE_REASON: Final = "00081197"
 RETRIEVE_URL: Final = "00081190"
 
-NOT_AUTHORIZED: Final = 0x0124
-"""PS3.7 C.4.2: refused, not authorized."""
 PROCESSING_FAILURE: Final = 0x0110
+"""The archive was sent the part and did not store it."""
+NOT_AUTHORIZED: Final = 0x0124
+OUT_OF_RESOURCES: Final = 0xA700
+DOES_NOT_MATCH: Final = 0xA900
+
+FAILURES: Final = {
+    Reason.STUDY_MISMATCH: DOES_NOT_MATCH,
+    Reason.POLICY_UNAVAILABLE: OUT_OF_RESOURCES,
+}
+"""Failure Reason (0008,1197) of a refused part; every other reason is ``NOT_AUTHORIZED``.
+
+====  ======================================================  =====================================
+0110  the archive did not store it                            PS3.18 Table I.2-2, processing failure
+0124  policy refuses it, or its storer may not know why       PS3.7 Annex C, refused: not authorized
+A700  policy could not be asked; it may be sent again         PS3.18 Table I.2-2, out of resources
+A900  it contradicts the study or series that it names        PS3.18 Table I.2-2, data set does not
+                                                              match; its SOP class is not meant
+====  ======================================================  =====================================
+
+PS3.18 I.2.2 allows other codes than those of its table, so 0124 says what a DIMSE storer would be told.
+"""
 
 
 class StoreReports:
@@ -33,12 +52,12 @@ class StoreReports:
         self._base = f"{public_url}/dicom-web/studies/"
 
     def __call__(
-        self, archive: bytes | None, accepted: Sequence[PartHeader], refused: Sequence[tuple[PartHeader, str]]
+        self, archive: bytes | None, accepted: Sequence[PartHeader], refused: Sequence[tuple[PartHeader, Reason]]
     ) -> tuple[int, bytes]:
         stored = _stored(archive) if archive is not None else frozenset()
         succeeded = [header for header in accepted if header.instance in stored]
         failed = [(header, PROCESSING_FAILURE) for header in accepted if header.instance not in stored]
-        failed += [(header, NOT_AUTHORIZED) for header, _ in refused]
+        failed += [(header, FAILURES.get(reason, NOT_AUTHORIZED)) for header, reason in refused]
         body: dict[str, Any] = {}
         studies = {header.study for header in succeeded}
         if len(studies) == 1:

@@ -1,9 +1,9 @@
 """Step 3 of the journey, *interpret*: raw request in, one value of a closed grammar out, or a refusal.
 
 Enters: an :class:`~proxy.model.Arrival`, whose target and headers are bytes of an enemy; later the chunks of a
-store's body. Leaves: a :class:`~proxy.model.DicomRequest` or a :class:`~proxy.model.Refusal`, and for a body the
-:class:`PartEvent` of each DICOM part. ``target_of`` and ``headers_of`` build what the archive is sent from the
-value alone, so nothing that was not understood can survive.
+store's body. Leaves: a :class:`~proxy.model.DicomRequest`, a :class:`~proxy.model.Capabilities` or a
+:class:`~proxy.model.Refusal`, and for a body the :class:`PartEvent` of each DICOM part. ``upstream``, ``target_of``
+and ``headers_of`` build what the archive is sent from the value alone, so nothing that was not understood can survive.
 
 Must not know: sockets, files, clocks, who asks, what policy says. Everything here is a pure function, or a parser
 that is fed.
@@ -16,21 +16,24 @@ input. Lengths, counts and depths are bounded, no regular expression backtracks,
 The grammar in words is ``docs/grammar.md``.
 """
 
+from proxy.interpret.capabilities import capabilities
 from proxy.interpret.dicom_header import PartUnreadableError
 from proxy.interpret.encode import closing, part_opening
 from proxy.interpret.grammar import interpret
 from proxy.interpret.multipart import MultipartReader, PartEvent
 from proxy.interpret.rules import StrictMultipart
-from proxy.interpret.serialize import headers_of, target_of
+from proxy.interpret.serialize import headers_of, target_of, upstream
 
 __all__ = [
     "MultipartReader",
     "PartEvent",
     "PartUnreadableError",
     "StrictMultipart",
+    "capabilities",
     "closing",
     "headers_of",
     "interpret",
     "part_opening",
     "target_of",
+    "upstream",
 ]

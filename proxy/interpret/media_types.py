@@ -1,18 +1,16 @@
 """What a client accepts and what it sends: RFC 9110 8.3.1 and 12.5.1, PS3.18 8.7.
 
-The client's header decides between representations and is then thrown away; what the archive is asked for is
-written by ``serialize.headers_of``.
+Only how such headers are written stands here; which representation they pick is said in ``negotiate``. What the
+archive is asked for is written by ``serialize.headers_of``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from proxy.interpret.refused import RefusedError
-from proxy.interpret.uid import EXPLICIT_LITTLE, is_uid
 from proxy.model import Reason
 
 MAX_RANGES: Final = 32
@@ -36,23 +34,6 @@ class MediaRange:
     parameters: dict[str, str]
     """Names in lower case; without ``q``."""
     weight: float
-
-
-def negotiate_json(accept: str | None) -> None:
-    """:raises RefusedError: the client does not take ``application/dicom+json``"""
-    if not _accepts_json(accept):
-        raise RefusedError(Reason.NOT_ACCEPTABLE, "this resource is application/dicom+json")
-
-
-def negotiate_dicom(accept: str | None) -> str:
-    """The transfer syntax to ask the archive for: a UID, or ``*`` for as stored.
-
-    :raises RefusedError: the client does not take ``multipart/related; type="application/dicom"``
-    """
-    syntax = _dicom_syntax(accept)
-    if syntax is None:
-        raise RefusedError(Reason.NOT_ACCEPTABLE, 'this resource is multipart/related; type="application/dicom"')
-    return syntax
 
 
 def store_boundary(content_type: str | None) -> str:
@@ -93,65 +74,20 @@ def read_media_type(text: str, start: int, reason: Reason) -> tuple[str, dict[st
     return name, parameters, position
 
 
-def read_accept(accept: str) -> tuple[MediaRange, ...]:
-    """:raises RefusedError: it is not a list of media ranges with weights"""
+def read_accept(accept: str, reason: Reason = Reason.MALFORMED_REQUEST) -> tuple[MediaRange, ...]:
+    """:raises RefusedError: with ``reason``, it is not a list of media ranges with weights"""
     ranges: list[MediaRange] = []
     position = 0
     while position < len(accept):
-        name, parameters, position = read_media_type(accept, position, Reason.MALFORMED_REQUEST)
+        name, parameters, position = read_media_type(accept, position, reason)
         weight = parameters.pop("q", "1")
         separator = _SEPARATOR.match(accept, position)
         if separator is None or _WEIGHT.fullmatch(weight) is None or (name[0] == "*" and name != "*/*"):
-            raise RefusedError(Reason.MALFORMED_REQUEST, "Accept is a list of media ranges")
+            raise RefusedError(reason, "Accept is a list of media ranges")
         if len(ranges) == MAX_RANGES:
-            raise RefusedError(Reason.MALFORMED_REQUEST, f"Accept has at most {MAX_RANGES} media ranges")
+            raise RefusedError(reason, f"Accept has at most {MAX_RANGES} media ranges")
         ranges.append(MediaRange(type=name, parameters=parameters, weight=float(weight)))
         position = separator.end()
     if not ranges or accept.rstrip(" \t").endswith(","):
-        raise RefusedError(Reason.MALFORMED_REQUEST, "Accept is a list of media ranges")
+        raise RefusedError(reason, "Accept is a list of media ranges")
     return tuple(ranges)
-
-
-@lru_cache(maxsize=512)
-def _accepts_json(accept: str | None) -> bool:
-    ranges = read_accept("*/*" if accept is None else accept)
-    named = [r.weight for r in ranges if r.type in ("application/dicom+json", "application/json")]
-    if named:
-        return max(named) > 0
-    for wildcard in ("application/*", "*/*"):
-        weights = [r.weight for r in ranges if r.type == wildcard]
-        if weights:
-            return max(weights) > 0
-    return False
-
-
-@lru_cache(maxsize=512)
-def _dicom_syntax(accept: str | None) -> str | None:
-    ranges = read_accept("*/*" if accept is None else accept)
-    candidates = [(r, syntax) for r in ranges if (syntax := _syntax_of(r)) is not None]
-    # RFC 9110 12.5.1: the more specific range takes precedence over wildcards, also where its weight is lower.
-    named = [candidate for candidate in candidates if candidate[0].type == "multipart/related"]
-    best, best_weight = None, 0.0
-    for media_range, syntax in named or candidates:
-        if media_range.weight > best_weight:
-            best, best_weight = syntax, media_range.weight
-    return best
-
-
-def _syntax_of(media_range: MediaRange) -> str | None:
-    """The transfer syntax this range asks for, where it takes DICOM in multipart/related at all.
-
-    Without ``transfer-syntax`` that is the default of PS3.18 8.7.3.5.2, Explicit VR Little Endian, also behind a
-    wildcard: archives answer so without us, and a client that cannot decompress relies on it.
-    """
-    parameters = media_range.parameters
-    if media_range.type not in ("multipart/related", "multipart/*", "*/*"):
-        return None
-    if parameters.keys() - {"type", "transfer-syntax"}:
-        return None
-    if parameters.get("type", "application/dicom").lower() != "application/dicom":
-        return None
-    syntax = parameters.get("transfer-syntax", EXPLICIT_LITTLE)
-    if syntax != "*" and not is_uid(syntax):
-        raise RefusedError(Reason.NOT_ACCEPTABLE, "transfer-syntax is a UID or *")
-    return syntax

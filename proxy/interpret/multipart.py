@@ -143,6 +143,8 @@ class MultipartReader:
         return position + 2
 
     def _part_head(self, data: bytes, position: int) -> int:
+        if data.startswith(b"\r\n", position):
+            raise BodyError("a part says what it is: Content-Type: application/dicom")
         limit = position + self._max_part_head_bytes
         stop = data.find(b"\r\n\r\n", position, limit)
         if stop < 0:

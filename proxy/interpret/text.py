@@ -7,20 +7,15 @@ default) have it; the standard gives them no meaning, and old devices write them
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from pydicom.charset import (
-    CODES_TO_ENCODINGS,
     STAND_ALONE_ENCODINGS,
-    default_encoding,
-    handled_encodings,
     python_encoding,
 )
 
 MAX_TEXT_CHARS: Final = 64
 _ESCAPE: Final = b"\x1b"
-_FRAGMENT: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _MAX_SETS: Final = 8
 
 
@@ -50,26 +45,14 @@ def decoded(value: bytes, sets: tuple[str, ...]) -> str:
     :raises TextError: it is longer, or does not decode
     """
     raw = value.strip(b" \0")
+    if _ESCAPE in raw:
+        # PS3.5 6.1.2.5. Archives read escapes otherwise than we do, or not at all: another patient would be stored than
+        # was judged.
+        raise TextError("a text switches its character set by an escape")
     try:
-        text = _with_escapes(raw, sets) if _ESCAPE in raw else raw.decode(sets[0], "strict")
+        text = raw.decode(sets[0], "strict")
     except UnicodeDecodeError:
         raise TextError("a text does not decode in its character set") from None
     if len(text) > MAX_TEXT_CHARS or not text.isprintable() or b"\\" in raw:
         raise TextError("a text is one value of at most 64 printable characters")
     return text
-
-
-def _with_escapes(raw: bytes, sets: tuple[str, ...]) -> str:
-    """PS3.5 6.1.2.5: each escape switches to the character set it names, which must be one of the data set's."""
-    text = []
-    for fragment in _FRAGMENT.findall(raw):
-        encoding = sets[0]
-        if fragment.startswith(_ESCAPE):
-            length = 4 if fragment.startswith((b"\x1b$(", b"\x1b$)")) else 3
-            encoding = CODES_TO_ENCODINGS.get(fragment[:length], "")
-            if encoding not in sets and encoding != default_encoding:
-                raise TextError("an escape switches to a character set that is not named")
-            if encoding not in handled_encodings:
-                fragment = fragment[length:]
-        text.append(fragment.decode(encoding, "strict"))
-    return "".join(text)

@@ -6,7 +6,22 @@ one ``now`` a request is passed along. ``JsonValue`` excludes floats on purpose:
 the canonical form of a float is a quarrel nobody needs.
 """
 
-from proxy.model.asked import Action, DicomRequest, Level, PartHeader, Query, Refusal, Representation, ResourceContext
+from proxy.model.asked import (
+    MEDIA_TYPES,
+    Action,
+    Capabilities,
+    DicomRequest,
+    Level,
+    PartHeader,
+    Query,
+    Refusal,
+    Rendering,
+    Representation,
+    ResourceContext,
+    Row,
+    SeriesContext,
+    StudyContext,
+)
 from proxy.model.asking import Arrival, Peer, Posture, PostureAttribute, Principal, Revocation
 from proxy.model.base import (
     MAX_INTEGER,
@@ -21,13 +36,16 @@ from proxy.model.base import (
     wire_time,
 )
 from proxy.model.decided import Grounds, Obligation, Verdict
-from proxy.model.reasons import Reason
+from proxy.model.reasons import CAPABILITIES, Reason
 from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
 
 __all__ = [
+    "CAPABILITIES",
     "MAX_INTEGER",
+    "MEDIA_TYPES",
     "Action",
     "Arrival",
+    "Capabilities",
     "DecisionId",
     "DeviceId",
     "DicomRequest",
@@ -50,10 +68,14 @@ __all__ = [
     "Reason",
     "RecordRow",
     "Refusal",
+    "Rendering",
     "Representation",
     "ResourceContext",
     "Revocation",
+    "Row",
+    "SeriesContext",
     "SeriesUid",
+    "StudyContext",
     "StudyUid",
     "Verdict",
     "wire_time",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from proxy.model.base import InstanceUid, JsonObject, SeriesUid, StudyUid, wire_time
 from proxy.model.reasons import Reason
@@ -28,15 +30,35 @@ class Level(StrEnum):
 
 
 class Representation(StrEnum):
-    """What the archive is asked for and what must come back."""
+    """In what form an answer comes. The media type that goes with it is ``DicomRequest.media_type``."""
 
-    DICOM = "multipart/related; type=application/dicom"
-    JSON = "application/dicom+json"
+    DICOM = "dicom"
+    """PS3.10 files, in multipart/related."""
+    PIXELS = "pixels"
+    """Frames, in multipart/related."""
+    BULK = "bulk"
+    """The value of one attribute, in multipart/related."""
+    IMAGE = "image"
+    """One rendered image."""
+    JSON = "json"
+    XML = "xml"
+    """Native DICOM Model (PS3.19 A.1), in multipart/related; the archive is asked for JSON."""
+
+
+MEDIA_TYPES: Final = {
+    Representation.DICOM: "application/dicom",
+    Representation.PIXELS: "application/octet-stream",
+    Representation.BULK: "application/octet-stream",
+    Representation.IMAGE: "image/jpeg",
+    Representation.JSON: "application/dicom+json",
+    Representation.XML: "application/dicom+xml",
+}
+"""The media type of each representation, or of its parts, where the client does not choose another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """The query of a search in canonical order. Keys are eight-digit tags or dotted paths of them."""
+    """The query of a search in canonical order. Keys are eight-digit tags."""
 
     match: tuple[tuple[str, str], ...] = ()
     include: tuple[str, ...] = ()
@@ -55,19 +77,41 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """How an image is to be made (PS3.18 8.3.5). Values are canonical text, each checked by the grammar."""
+
+    thumbnail: bool = False
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Name and value in order of name: ``annotation``, ``iccprofile``, ``quality``, ``viewport``, ``window``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DicomRequest:
     """One request of the closed grammar. The archive is sent what is built from this and nothing else."""
 
     action: Action
     level: Level
     method: str
+    """``GET``, ``HEAD`` or ``POST``, as the client sent it; the archive sees no ``HEAD``."""
     representation: Representation
+    media_type: str = ""
+    """Of the answer, or of each of its parts, for example ``image/jls``; by default as in ``MEDIA_TYPES``."""
+    bare: bool = False
+    """The one part there is comes by itself and not in multipart/related."""
     study: StudyUid | None = None
     series: SeriesUid | None = None
     instance: InstanceUid | None = None
+    frames: tuple[int, ...] = ()
+    """Frame numbers, counted from 1, as asked for; empty: all."""
+    bulk: tuple[str, ...] = ()
+    """Where bulk data lies: tags with an item number after each sequence, ``("54000100", "1", "54001010")``.
+
+    Tags are eight lower-case hexadecimal digits, as archives write them in ``BulkDataURI``.
+    """
+    rendering: Rendering | None = None
     query: Query = field(default_factory=Query)
-    transfer_syntax: str = "*"
-    """Transfer syntax UID asked for, or ``*`` for as stored (PS3.18 8.7.3.5.2)."""
+    transfer_syntax: str | None = None
+    """Transfer syntax UID asked for, ``*`` for as stored (PS3.18 8.7.3.5.2), ``None`` for the standard's default."""
     boundary: str | None = None
     """Multipart boundary of a store's body, already checked."""
     bytes: int | None = None
@@ -75,6 +119,10 @@ class DicomRequest:
     purpose: str | None = None
     purpose_source: str | None = None
     expect_continue: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.media_type:
+            object.__setattr__(self, "media_type", MEDIA_TYPES[self.representation])
 
     def to_wire(self) -> JsonObject:
         return {
@@ -84,9 +132,11 @@ class DicomRequest:
             "study": self.study,
             "series": self.series,
             "instance": self.instance,
-            "frames": [],
+            "frames": list(self.frames),
+            "bulk": ".".join(self.bulk).upper() if self.bulk else None,
+            "thumbnail": self.rendering is not None and self.rendering.thumbnail,
             "query": self.query.to_wire(),
-            "representation": self.representation.value,
+            "representation": self.media_type,
             "transfer_syntax": self.transfer_syntax,
             "bytes": self.bytes,
             "purpose": None if self.purpose is None else {"code": self.purpose, "source": self.purpose_source},
@@ -99,6 +149,19 @@ class Refusal:
 
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """A question about the grammar and nothing else: OPTIONS of a resource, or GET of the root (PS3.18 8.9).
+
+    It is answered to anybody from the table of routes alone; archive and policy are not asked.
+    """
+
+    methods: tuple[str, ...]
+    """What the resource takes, sorted, ``OPTIONS`` among them."""
+    root: bool = False
+    """The service itself was asked about: the whole table is the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +194,9 @@ class ResourceContext:
     """Sorted set over the series concerned; a series that names none adds the empty string."""
     study_date: str | None = None
     labels: tuple[str, ...] = ()
+    """Sorted set of ConfidentialityConstraintOnPatientDataDescription (0040,3001) over the series concerned."""
+    conflicts: tuple[str, ...] = ()
+    """Of a part that is to be stored: keywords of attributes in which it contradicts the study or series it goes to."""
     _wire: JsonObject = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,4 +216,47 @@ class ResourceContext:
             "institutions": list(self.institutions),
             "study_date": self.study_date,
             "labels": list(self.labels),
+            "conflicts": list(self.conflicts),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesContext:
+    """One series of a study as the archive lists it."""
+
+    resource: ResourceContext
+    """Modality and institution of this series alone; patient, accession number and date of its study."""
+    instances: int | None
+    """NumberOfSeriesRelatedInstances (0020,1209), where the archive told it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyContext:
+    """A study and each of its series. ``resource.known`` false: the archive has no such study."""
+
+    resource: ResourceContext
+    """Sets gathered from all series."""
+    series: Mapping[SeriesUid, SeriesContext]
+    contradictory: bool = False
+    """The archive has it and contradicts itself about it, so nothing is known: nobody is shown it or adds to it."""
+
+    def of(self, series: SeriesUid | None) -> ResourceContext:
+        """The study, or the one of its series that is named; unknown where the study has no such series."""
+        if series is None:
+            return self.resource
+        found = self.series.get(series)
+        return ResourceContext(known=False, as_of=self.resource.as_of) if found is None else found.resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What ``visible`` judges: a study, or a series for itself and for each of its instances."""
+
+    level: Level
+    """``STUDY`` or ``SERIES``."""
+    study: StudyUid
+    series: SeriesUid | None
+    resource: ResourceContext
+
+    def to_wire(self) -> JsonObject:
+        return {"level": self.level.value, "study": self.study, "series": self.series, **self.resource.to_wire()}

@@ -34,6 +34,8 @@ class Arrival:
     at: datetime
     parser_error: str | None = None
     """Set when the parser refused the head; method and target are then empty."""
+    foreign: bool = False
+    """A web page of an origin that this site does not list made the browser send it (Fetch 3.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -18,6 +19,7 @@ class Reason(StrEnum):
     REQUEST_TIMEOUT = "request-timeout"
     ABANDONED = "abandoned"
     INTERNAL_ERROR = "internal-error"
+    ORIGIN_NOT_PERMITTED = "origin-not-permitted"
     # identify
     CERTIFICATE_MISSING = "certificate-missing"
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
@@ -46,14 +48,16 @@ class Reason(StrEnum):
     # context
     ARCHIVE_UNAVAILABLE = "archive-unavailable"
     ARCHIVE_TIMEOUT = "archive-timeout"
+    REPRESENTATION_UNAVAILABLE = "representation-unavailable"
     # decide (policy)
     ACTION_NOT_PERMITTED = "action-not-permitted"
     SUBJECT_UNKNOWN = "subject-unknown"
     INSTITUTION_NOT_GRANTED = "institution-not-granted"
     PARTIAL_STUDY = "partial-study"
+    MODALITY_NOT_GRANTED = "modality-not-granted"
+    PATIENT_NOT_GRANTED = "patient-not-granted"
     RESOURCE_UNKNOWN = "resource-unknown"
     PURPOSE_NOT_PERMITTED = "purpose-not-permitted"
-    QUERY_NOT_PERMITTED = "query-not-permitted"
     POSTURE_MISSING = "posture-missing"
     POSTURE_STALE = "posture-stale"
     POSTURE_DISK_UNENCRYPTED = "posture-disk-unencrypted"
@@ -65,9 +69,15 @@ class Reason(StrEnum):
     POLICY_UNAVAILABLE = "policy-unavailable"
     # fulfil
     OBLIGATION_UNKNOWN = "obligation-unknown"
+    QUERY_NOT_PERMITTED = "query-not-permitted"
     MASK_NOT_POSSIBLE = "mask-not-possible"
     SEARCH_TOO_BROAD = "search-too-broad"
     # record
     RECORD_NOT_DURABLE = "record-not-durable"
     # a lease that ended while a stream was under way
     LEASE_ENDED = "lease-ended"
+    LIMIT_REACHED = "limit-reached"
+
+
+CAPABILITIES: Final = "capabilities"
+"""No refusal: OPTIONS and the root, which tell of the grammar only, are counted under it and not decided."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from deploy.dev.pki import DevPki, Issued, issue_certificate
 from proxy.answer import problem_of
-from proxy.arrive import Admission, Bucket, Handler, Handshakes, Limits, Listener, server_context
+from proxy.arrive import Admission, Bucket, Cors, Handler, Handshakes, Limits, Listener, server_context
 from proxy.arrive.admission import _Buckets
 from proxy.arrive.listener import assert_parser
 from proxy.errors import ConfigurationError, PeerError, PeerGoneError
@@ -80,10 +80,14 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
     return made
 
 
-def server_tls(pki: DevPki, handshakes: Handshakes | None = None) -> ssl.SSLContext:
+def server_tls(pki: DevPki, handshakes: Handshakes | None = None, preflights: bool = False) -> ssl.SSLContext:
     folder = pki.directory
     return server_context(
-        folder / "server.crt", folder / "server.key", [folder / "ca.crt"], handshakes or Handshakes(9)
+        folder / "server.crt",
+        folder / "server.key",
+        [folder / "ca.crt"],
+        handshakes or Handshakes(),
+        preflights=preflights,
     )
 
 
@@ -108,13 +112,13 @@ def test_tls_files_that_cannot_be_used_are_a_configuration_error(pki: DevPki, tm
     for name in ("server.crt", "server.key", "ca.crt"):
         (tmp_path / name).write_bytes(b"junk" if name == spoil else (pki.directory / name).read_bytes())
     with pytest.raises(ConfigurationError):
-        server_context(tmp_path / "server.crt", tmp_path / "server.key", [tmp_path / "ca.crt"], Handshakes(9))
+        server_context(tmp_path / "server.crt", tmp_path / "server.key", [tmp_path / "ca.crt"], Handshakes())
 
 
 def test_key_of_another_certificate_is_a_configuration_error(pki: DevPki) -> None:
     folder = pki.directory
     with pytest.raises(ConfigurationError):
-        server_context(folder / "server.crt", folder / "radiologist.key", [folder / "ca.crt"], Handshakes(9))
+        server_context(folder / "server.crt", folder / "radiologist.key", [folder / "ca.crt"], Handshakes())
 
 
 def test_parser_of_this_installation_is_the_one_that_was_tested() -> None:
@@ -153,7 +157,8 @@ class Door:
         self.arrivals: list[Arrival] = []
         self.walk: Callable[[Arrival, Exchange], Awaitable[None]] = answer_ok
         self.suppressed = Suppressed()
-        self.handshakes = Handshakes(settings.pop("handshakes", 100))
+        self.handshakes = Handshakes()
+        origins = settings.pop("cors_origins", ())
         many = Bucket(per_s=1e6, burst=1_000_000)
         self.handler = Handler(
             walk=self._walk,
@@ -161,6 +166,7 @@ class Door:
             suppressor=self.suppressed,
             problem=problem_of,
             clock=lambda: datetime.now(UTC),
+            cors=Cors(origins, "https://localhost:8443"),
             idle_s=settings.pop("idle_s", 0.3),
             body_bytes=settings.pop("body_bytes", 1000),
         )
@@ -172,7 +178,9 @@ class Door:
             "line_bytes": 2000,
             "headers": 20,
         }
-        self.listener = Listener(self.handler, Limits(**{**limits, **settings}), server_tls(pki, self.handshakes))
+        self.listener = Listener(
+            self.handler, Limits(**{**limits, **settings}), server_tls(pki, self.handshakes, bool(origins))
+        )
         self.port = 0
 
     async def _walk(self, arrival: Arrival, exchange: Exchange) -> None:
@@ -421,3 +429,100 @@ async def test_request_that_a_stop_does_not_wait_for_is_counted_as_abandoned(pki
         assert asyncio.get_running_loop().time() - begun < 1
         assert door.suppressed.reasons == ["abandoned"]
         assert await asking == b""
+
+
+# ---------------------------------------------------------------------------------------- web pages
+
+VIEWER = "https://viewer.example"
+
+
+def asking(*fields: str, method: str = "GET") -> bytes:
+    lines = (f"{method} /dicom-web/studies HTTP/1.1", "Host: localhost", *fields, "Connection: close", "", "")
+    return "\r\n".join(lines).encode()
+
+
+@pytest.fixture
+async def viewed(pki: DevPki) -> AsyncIterator[Door]:
+    async with Door(pki, cors_origins=(VIEWER,)) as door:
+        yield door
+
+
+@pytest.mark.parametrize(
+    ("fields", "foreign"),
+    [
+        ((), False),
+        ((f"Origin: {VIEWER}",), False),
+        (("Origin: https://localhost:8443",), False),
+        (("Origin: https://evil.example",), True),
+        (("Origin: null",), True),
+        (("Origin: http://viewer.example",), True),
+        (("Origin: https://viewer.example.evil.example",), True),
+        (("Origin: https://viewer.example:444",), True),
+        ((f"Origin: {VIEWER}", "Origin: https://evil.example"), True),
+        ((f"Origin: {VIEWER}, https://evil.example",), True),
+        (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"), True),
+        (("Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors"), True),
+        (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), False),
+        (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"), True),
+        (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"), True),
+        (("Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors"), False),
+        (("Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate"), False),
+    ],
+)
+async def test_request_of_a_page_that_is_not_listed_is_foreign(
+    viewed: Door, fields: tuple[str, ...], foreign: bool
+) -> None:
+    answer = await viewed.say(asking(*fields))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert [arrival.foreign for arrival in viewed.arrivals] == [foreign]
+    listed = fields == (f"Origin: {VIEWER}",)
+    assert (b"Access-Control-Allow-Origin: https://viewer.example\r\n" in answer) == listed
+    assert (b"Access-Control-Allow-Credentials: true\r\n" in answer) == listed
+    assert b"Vary: Origin" in answer
+    assert b"Access-Control-Allow-Origin: *" not in answer
+    assert b"Cross-Origin-Resource-Policy: same-origin" in answer
+
+
+async def test_preflight_comes_without_a_certificate_and_is_told_what_pages_may(viewed: Door) -> None:
+    answer = await viewed.say(
+        asking(f"Origin: {VIEWER}", "Access-Control-Request-Method: GET", method="OPTIONS"), name=None
+    )
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"Access-Control-Allow-Methods: GET, HEAD, OPTIONS, POST" in answer
+    assert b"Purpose-Of-Use" in answer
+    assert [arrival.peer.certificate for arrival in viewed.arrivals] == [None]
+
+
+async def test_preflight_of_another_page_is_told_nothing(viewed: Door) -> None:
+    answer = await viewed.say(asking("Origin: https://evil.example", method="OPTIONS"), name=None)
+    assert b"Access-Control-Allow" not in answer
+
+
+async def test_certificate_that_is_presented_is_held_to_the_authorities_all_the_same(
+    viewed: Door, tmp_path: Path
+) -> None:
+    assert await viewed.say(asking(), name="stranger") == b""
+    assert viewed.arrivals == []
+    assert viewed.handshakes.failed["untrusted"] == 1
+
+
+async def test_without_listed_origins_a_connection_without_certificate_ends_in_its_handshake(door: Door) -> None:
+    assert await door.say(asking(method="OPTIONS"), name=None) == b""
+    assert door.arrivals == []
+    assert b"Vary" not in await door.say(asking())
+
+
+async def test_body_of_unknown_length_ends_with_the_connection_for_who_knows_no_chunks(door: Door) -> None:
+    async def walk(arrival: Arrival, exchange: Exchange) -> None:
+        exchange.decided = True
+        await exchange.start(200, (), None)
+        await exchange.write(b"some")
+        await exchange.write(b"thing")
+        await exchange.finish()
+
+    door.walk = walk
+    begun = asyncio.get_running_loop().time()
+    answer = await door.say(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", patience_s=5)
+    assert answer.endswith(b"\r\n\r\nsomething")
+    assert b"keep-alive" not in answer.lower()
+    assert asyncio.get_running_loop().time() - begun < 5

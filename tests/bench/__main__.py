@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = (("interpret", False), ("decide", False), ("record", False), ("throughput", True))
+BENCHES = (("interpret", False), ("decide", False), ("fulfil", False), ("record", False), ("throughput", True))
 """Name, and whether it takes our arguments."""
 
 

@@ -21,6 +21,8 @@ HEADERS = (
     (b"Purpose-Of-Use", b"TREAT"),
 )
 DICOM = (b"Accept", b'multipart/related; type="application/dicom"; transfer-syntax=*')
+FRAMES = (b"Accept", b'multipart/related; type="application/octet-stream"; transfer-syntax=*')
+IMAGE = (b"Accept", b"image/avif,image/webp,image/*,*/*;q=0.8")
 JSON = (b"Accept", b"application/dicom+json, application/json")
 
 
@@ -29,7 +31,11 @@ def arrival(target: str, accept: tuple[bytes, bytes]) -> Arrival:
     return Arrival(peer=peer, method="GET", target=target, headers=(*HEADERS, accept), at=datetime.now(UTC))
 
 
-RETRIEVE = arrival(f"/dicom-web/studies/{UID}/series/{UID}/instances/{UID}", DICOM)
+INSTANCE = f"/dicom-web/studies/{UID}/series/{UID}/instances/{UID}"
+RETRIEVE = arrival(INSTANCE, DICOM)
+FRAME = arrival(f"{INSTANCE}/frames/1", FRAMES)
+RENDERED = arrival(f"{INSTANCE}/rendered?viewport=512,512&window=40,400,linear&quality=90", IMAGE)
+WADO = arrival(f"/wado?requestType=WADO&studyUID={UID}&seriesUID={UID}&objectUID={UID}&contentType=image/jpeg", IMAGE)
 SEARCH = arrival(
     "/dicom-web/studies?PatientName=Doe*&StudyDate=20200101-&limit=101&includefield=00081030,00080060", JSON
 )
@@ -80,6 +86,9 @@ def main() -> None:
     for _ in range(7):
         for name, value in (
             ("interpret, instance retrieve (us)", microseconds(lambda: interpret(RETRIEVE))),
+            ("interpret, one frame (us)", microseconds(lambda: interpret(FRAME))),
+            ("interpret, rendered (us)", microseconds(lambda: interpret(RENDERED))),
+            ("interpret, WADO-URI image (us)", microseconds(lambda: interpret(WADO))),
             ("interpret, search (us)", microseconds(lambda: interpret(SEARCH))),
             ("target_of, search (us)", microseconds(lambda: target_of(request))),
             ("multipart, one part of 64 MiB (MB/s)", feed(large)),

@@ -7,7 +7,8 @@ Cases, interleaved, medians over the runs with their spread:
     tiny       a 1 KiB instance from an archive that does nothing (nginx serving a file): CPU seconds of the proxy
     instance   a 0.5 MB instance from Orthanc, 8 connections: requests/s direct, nginx with mutual TLS, through us
     study      a 100 MB study from Orthanc, one connection: seconds direct, nginx with mutual TLS, through us
-    search     an archive that returns 100 rows at once: CPU of the proxy a search
+    search     an archive that returns 100 rows at once: CPU of the proxy a search, for who sees all, for who sees one
+               institution, and for the latter where each search has its 50 studies looked up anew
 
 Load comes from ``ab`` (HTTP/1.0 with keep-alive) and ``curl``. nginx runs one worker with the same certificates. All of
 it shares this machine's cores, so absolute figures say little; ratios and CPU seconds are what to compare.
@@ -59,7 +60,7 @@ TRIVIAL = """
   server {{
     listen 127.0.0.1:{port};
     location = /dicom-web/studies/{study}/series {{ default_type application/dicom+json; alias {dir}/series.json; }}
-    location = /dicom-web/studies {{ default_type application/dicom+json; alias {dir}/rows.json; }}
+    location = /dicom-web/series {{ default_type application/dicom+json; alias {dir}/rows.json; }}
     location = {tiny} {{
       default_type 'multipart/related; type="application/dicom"; boundary=b'; alias {dir}/tiny.bin;
     }}
@@ -122,7 +123,7 @@ def nginx(stack: BenchStack, name: str, port: int, body: str, **values: object) 
 
 @contextmanager
 def proxy(
-    stack: BenchStack, base: int, name: str, upstream: str, credentials: bool
+    stack: BenchStack, base: int, name: str, upstream: str, credentials: bool, **archive_settings: object
 ) -> Iterator[tuple[psutil.Process, int]]:
     ports = Ports.at(base)
     settings = site.site_settings(
@@ -133,7 +134,7 @@ def proxy(
         policies=stack.policies,
         contract=stack.contract,
         chain_id=31337,
-        overrides={"limits": UNLIMITED, "record": {"directory": f"spool-{name}"}},
+        overrides={"limits": UNLIMITED, "record": {"directory": f"spool-{name}"}, "archive": archive_settings},
     )
     path = stack.layout.directory / f"{name}.toml"
     path.write_text(site.to_toml(settings), "utf-8")
@@ -194,27 +195,23 @@ def spread(values: list[float]) -> str:
 def tiny_and_search(stack: BenchStack, base: int, runs: int, quick: bool) -> dict[str, object]:
     folder = stack.layout.directory
     (folder / "tiny.bin").write_bytes(
-        b"--b\r\nContent-Type: application/dicom\r\n\r\n" + bytes(1024) + b"\r\n--b--\r\n"
+        b"--b\r\nContent-Type: application/dicom\r\nContent-Length: 1024\r\n\r\n" + bytes(1024) + b"\r\n--b--\r\n"
     )
-    row = {
-        "0020000D": {"vr": "UI", "Value": [STUDY]},
-        "00080080": {"vr": "LO", "Value": ["North Hospital"]},
-        "00080060": {"vr": "CS", "Value": ["CT"]},
-        "00100020": {"vr": "LO", "Value": ["P1"]},
-        "0020000E": {"vr": "UI", "Value": [SERIES]},
-    }
-    (folder / "series.json").write_text(json.dumps([row]))
-    (folder / "rows.json").write_text(
-        json.dumps([{**row, "00081030": {"vr": "LO", "Value": [f"study {n}"]}} for n in range(100)])
-    )
+    (folder / "series.json").write_text(json.dumps([_row(STUDY, SERIES)]))
+    rows = [_row(f"{STUDY}.{number // 2}", f"{SERIES}.{number}") for number in range(100)]
+    (folder / "rows.json").write_text(json.dumps(rows))
     client = stack.layout.pki / "radiologist.pem"
     number = 4_000 if quick else 20_000
     per_cpu: list[float] = []
     rates: list[float] = []
     p99: list[float] = []
-    search_ms: list[float] = []
-    upstream = nginx(stack, "trivial", base + 20, TRIVIAL, study=STUDY, tiny=TINY)
-    with upstream, proxy(stack, base + 30, "tiny", f"http://127.0.0.1:{base + 20}/dicom-web", False) as (child, port):
+    search_ms: dict[str, list[float]] = {"sees all": [], "filtered": [], "filtered, looked up": []}
+    url_up = f"http://127.0.0.1:{base + 20}/dicom-web"
+    with (
+        nginx(stack, "trivial", base + 20, TRIVIAL, study=STUDY, tiny=TINY),
+        proxy(stack, base + 30, "tiny", url_up, False) as (child, port),
+        proxy(stack, base + 60, "anew", url_up, False, context_cache_s=0) as (anew, anew_port),
+    ):
         url = f"https://127.0.0.1:{port}"
         ab(url + TINY, 1000, 8, client, ACCEPT)
         for _ in range(runs):
@@ -223,16 +220,42 @@ def tiny_and_search(stack: BenchStack, base: int, runs: int, quick: bool) -> dic
             per_cpu.append(number / (cpu_s(child) - begun))
             rates.append(result["per_s"])
             p99.append(result["p99_ms"])
-            begun = cpu_s(child)
-            ab(url + "/dicom-web/studies", 500, 8, client, "application/dicom+json")
-            search_ms.append((cpu_s(child) - begun) / 500 * 1000)
+            for what, who, measured, at in (
+                ("sees all", "radiologist", child, port),
+                ("filtered", "technologist", child, port),
+                ("filtered, looked up", "technologist", anew, anew_port),
+            ):
+                begun = cpu_s(measured)
+                target = f"https://127.0.0.1:{at}/dicom-web/series"
+                ab(target, 500, 8, stack.layout.pki / f"{who}.pem", "application/dicom+json")
+                search_ms[what].append((cpu_s(measured) - begun) / 500 * 1000)
         memory = child.memory_info().rss / 2**20
     return {
         "tiny requests per CPU second": spread(per_cpu),
         "tiny requests/s": spread(rates),
         "tiny p99 ms": spread(p99),
-        "search of 100 rows, CPU ms": spread(search_ms),
+        **{f"search of 100 rows, {what}, CPU ms": spread(each) for what, each in search_ms.items()},
         "resident MiB afterwards": f"{memory:.0f}",
+    }
+
+
+def _row(study_uid: str, series_uid: str) -> dict[str, object]:
+    """A series as an archive lists it, about 1 KiB."""
+    return {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 100"]},
+        "00080020": {"vr": "DA", "Value": ["20260101"]},
+        "00080030": {"vr": "TM", "Value": ["080000"]},
+        "00080050": {"vr": "SH", "Value": ["A1"]},
+        "00080060": {"vr": "CS", "Value": ["CT"]},
+        "00080080": {"vr": "LO", "Value": ["North Hospital"]},
+        "0008103E": {"vr": "LO", "Value": ["Thorax, native, 5 mm"]},
+        "00081190": {"vr": "UR", "Value": [f"http://archive.example/studies/{study_uid}/series/{series_uid}"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Winter^Anna"}]},
+        "00100020": {"vr": "LO", "Value": ["P1"]},
+        "0020000D": {"vr": "UI", "Value": [study_uid]},
+        "0020000E": {"vr": "UI", "Value": [series_uid]},
+        "00200011": {"vr": "IS", "Value": [1]},
+        "00201209": {"vr": "IS", "Value": [120]},
     }
 
 

@@ -27,13 +27,15 @@ def _template() -> bytes:
     return next(dataset.render(dataset.study("ct-small")))
 
 
-def file(name: str, *, study: str = "", institution: str | None = dataset.NORTH, pixels: int = 0) -> File:
+def file(
+    name: str, *, study: str = "", institution: str | None = dataset.NORTH, pixels: int = 0, instance: str = ""
+) -> File:
     """A CT image called ``name``, of the study called ``study`` (its own by default). ``pixels``: bytes instead of
     the image's own."""
     made = pydicom.dcmread(io.BytesIO(_template()))
     uids = dataset.uid_for("conformance", study or name), dataset.uid_for("conformance", study or name, name)
     made.StudyInstanceUID, made.SeriesInstanceUID = uids
-    made.SOPInstanceUID = dataset.uid_for("conformance", name, "instance")
+    made.SOPInstanceUID = instance or dataset.uid_for("conformance", name, "instance")
     made.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(made.SOPInstanceUID)
     if institution is None:
         del made.InstitutionName

@@ -18,7 +18,8 @@ KNOWN = dataset.study("us-loop")
 STUDY = f"/dicom-web/studies/{KNOWN.uid}"
 SEARCH = request("GET", "/dicom-web/studies?limit=1")
 METADATA = request("GET", f"{STUDY}/metadata")
-RETRIEVE = request("GET", STUDY)
+RETRIEVE = request("GET", STUDY, 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*')
+CONVERTED = request("GET", STUDY)
 
 
 def _answer(status: str, *fields: str, content: bytes = b"") -> bytes:
@@ -56,6 +57,15 @@ def test_answer_that_is_not_dicomweb_is_not_passed_on(judge: Judge, asked: bytes
     _failed(judge, reply)
 
 
+def test_conversion_that_the_archive_cannot_make_is_told_as_such(judge: Judge) -> None:
+    _context_is_known(judge)
+    with judge.stack.relay.answering(NONSENSE["an error of its own"]):
+        reply = judge.caller.ask(CONVERTED)
+    assert (reply.status, reply.reasons) == (406, ["representation-unavailable"])
+    judge.is_silent(reply)
+    assert judge.outcome(reply)["status"] == "failed"
+
+
 def test_search_answer_that_breaks_off_or_is_not_json_is_not_passed_on(judge: Judge) -> None:
     short = _answer("200 OK", JSON, content=b"[]").replace(b"Content-Length: 2", b"Content-Length: 200")
     for canned in (short, _answer("200 OK", JSON, content=TALK), _answer("200 OK", JSON, content=b"[{")):
@@ -67,7 +77,9 @@ def test_search_answer_that_breaks_off_or_is_not_json_is_not_passed_on(judge: Ju
 def test_stream_that_breaks_off_is_cut_and_never_looks_whole(judge: Judge) -> None:
     _context_is_known(judge)
     kind = 'Content-Type: multipart/related; type="application/dicom"; boundary=b'
-    canned = _answer("200 OK", kind, content=b"--b\r\n").replace(b"Content-Length: 5", b"Content-Length: 5000")
+    content = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + bytes(2**20)
+    length = f"Content-Length: {len(content)}".encode()
+    canned = _answer("200 OK", kind, content=content).replace(length, length + b"0")
     failed = judge.stack.metric("outcomes_total", status="failed")
     with judge.stack.relay.answering(canned), pytest.raises((EndedError, OSError)):
         judge.caller.ask(RETRIEVE)
@@ -106,9 +118,9 @@ def test_archive_that_hangs_up_is_never_sent_a_store_twice(judge: Judge) -> None
     more = file("archive-hangs-up-2", study="archive-hangs-up")
     before = judge.stack.relay.count
     stored = request("POST", "/dicom-web/studies", content_type(), body=body(more.data))
-    with judge.stack.relay.answering(b""):
+    with judge.stack.relay.answering(b"", "POST"):
         _failed(judge, judge.caller.ask(stored))
-    assert [seen.method for seen in judge.stack.relay.since(before)] == ["POST"]
+    assert [seen.method for seen in judge.stack.relay.since(before)].count("POST") == 1
 
 
 def _context_is_known(judge: Judge) -> None:

@@ -132,9 +132,8 @@ def test_part_that_is_no_dicom_file_stores_nothing(judge: Judge, case: str) -> N
 
 
 def test_part_without_a_head_stores_nothing(judge: Judge) -> None:
-    """Its data is read as a head, and is too long for one."""
     headless = MARK + b"\r\n\r\n" + FILE.data + b"\r\n" + MARK + b"--\r\n"
-    _stores_nothing(judge, headless, "length", "too-large", 413)
+    _stores_nothing(judge, headless, "length", "multipart-malformed")
 
 
 def test_identifiers_twice_in_one_part_store_nothing(judge: Judge) -> None:

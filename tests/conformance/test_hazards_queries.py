@@ -63,7 +63,6 @@ VALUES = (
     "PatientID=%zz",
     "PatientID=%4",
     "PatientID=%u0041",
-    "PatientID=",
     f"PatientID={'x' * 65}",
     "StudyInstanceUID=1.2.3.",
     "StudyInstanceUID=1.02",
@@ -91,8 +90,6 @@ VALUES = (
     "includefield=",
 )
 OTHER_TYPES = (
-    "application/dicom+xml",
-    'multipart/related; type="application/dicom+xml"',
     "application/xml",
     "text/xml",
     "text/html",

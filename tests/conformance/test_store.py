@@ -25,6 +25,11 @@ pytestmark = pytest.mark.real
 STUDIES = "/dicom-web/studies"
 FAILED, REFERENCED, REASON = "00081198", "00081199", "00081197"
 NOT_AUTHORIZED = 0x0124
+LOOKUP = re.compile(
+    r"/dicom-web/(?:studies/[0-9.]+/series\?includefield=[0-9,]+|series\?0020000E=[0-9.]+|instances\?00080018=[0-9.]+)&limit=[0-9]+",
+    re.ASCII,
+)
+"""What a study is, and where a series and an instance are."""
 
 
 def store(judge: Judge, *files: File, who: str = "radiologist", path: str = STUDIES) -> Reply:
@@ -52,7 +57,7 @@ def stores_seen(judge: Judge, before: int) -> list[Seen]:
     for each in seen:
         if each.method != "POST":
             assert each.method == "GET"
-            assert re.fullmatch(r"/dicom-web/studies/[0-9.]+/series\?includefield=[0-9,]+", each.target)
+            assert LOOKUP.fullmatch(each.target), each.target
     return [each for each in seen if each.method == "POST"]
 
 
@@ -234,6 +239,24 @@ def test_part_is_durable_before_its_bytes_go_on(judge: Judge) -> None:
     assert [part["part"] for part in judge.parts(reply)] == [0, 1]
     assert judge.parts(reply)[0]["uids"]["instance"] == first.instance
     assert same(held(judge, second), second.data)
+
+
+def test_instance_of_a_hidden_study_cannot_be_taken_over_by_its_uid(judge: Judge) -> None:
+    """The archive would give neither of the two any more."""
+    hidden = dataset.study("mr-brain")
+    series = hidden.series[0]
+    instance = series.instances[0].uid
+    at = f"/dicom-web/studies/{hidden.uid}/series/{series.uid}/instances/{instance}"
+    before = judge.stack.relay.count
+    raw = request("POST", STUDIES, content_type(), body=body(file("store-takeover", instance=instance).data))
+    reply = judge.caller.ask(raw, "technologist")
+    assert reply.status == 409
+    (failed,) = reply.json[FAILED]["Value"]
+    assert failed["00081197"]["Value"] == [NOT_AUTHORIZED]
+    (part,) = judge.parts(reply)
+    assert part["verdict"]["reasons"] == ["study-mismatch"]
+    assert stores_seen(judge, before) == []
+    assert judge.caller.get(f"{at}/metadata").status == judge.caller.get(f"{at}/rendered").status == 200
 
 
 def test_researcher_stores_nothing(judge: Judge) -> None:

@@ -85,10 +85,10 @@ async def test_a_broken_edit_keeps_the_old_policies(
 
 async def test_the_log_names_file_and_error(folder: Path, observer: Counting, caplog: pytest.LogCaptureFixture) -> None:
     engine = ReloadingEngine(folder, observer)
-    (folder / "dicomweb/query/query.rego").write_text("package dicomweb.query\n\ndeny contains {")
+    (folder / "dicomweb/conflict/conflict.rego").write_text("package dicomweb.conflict\n\ndeny contains {")
     with caplog.at_level(logging.ERROR):
         await look_twice(engine)
-    assert "dicomweb/query/query.rego:3" in caplog.text
+    assert "dicomweb/conflict/conflict.rego:3" in caplog.text
     assert "expecting expression" in caplog.text
 
 
@@ -106,8 +106,8 @@ async def test_a_file_cut_off_where_it_still_parses_is_not_taken_at_once(folder:
 async def test_an_endless_candidate_is_refused_and_nobody_waits(folder: Path, observer: Counting) -> None:
     engine = ReloadingEngine(folder, observer, deadline_s=4.0)
     loops = "".join(f"\tsome {name} in numbers.range(0, 90000)\n" for name in "abcdef")
-    path = folder / "dicomweb/query/query.rego"
-    path.write_text(path.read_text() + f'\ndeny contains "query-not-permitted" if {{\n{loops}\ta + b + c + f < 0\n}}\n')
+    path = folder / "dicomweb/conflict/conflict.rego"
+    path.write_text(path.read_text() + f'\ndeny contains "study-mismatch" if {{\n{loops}\ta + b + c + f < 0\n}}\n')
     await engine.look()
     looking = asyncio.create_task(engine.look())
     decided = 0

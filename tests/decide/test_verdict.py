@@ -71,7 +71,21 @@ def test_what_is_not_json_is_refused(text: str | bytes) -> None:
         {"type": "filter_rows", "rows": []},
         {"type": "mask"},
         {"type": "mask", "attributes": []},
-        {"type": "mask", "attributes": ["PatientName"]},
+        {"type": "mask", "attributes": [], "blank": ["00100010"]},
+        {"type": "mask", "attributes": ["00100010"], "blank": []},
+        {"type": "mask", "attributes": ["00100010"], "other": ["00100010"]},
+        {"type": "mask", "blank": "PatientName"},
+        {"type": "mask", "attributes": ["PatientsName"]},
+        {"type": "mask", "attributes": ["patientName"]},
+        {"type": "mask", "attributes": ["PatientName", "Nonsense"]},
+        {"type": "mask", "attributes": [""]},
+        {"type": "mask", "attributes": ["VR:XX"]},
+        {"type": "mask", "attributes": ["VR:pn"]},
+        {"type": "mask", "attributes": ["VR:US or SS"]},
+        {"type": "mask", "attributes": ["group:10"]},
+        {"type": "mask", "attributes": ["group:00E1 "]},
+        {"type": "mask", "attributes": ["group:00e1"]},
+        {"type": "mask", "attributes": ["Private"]},
         {"type": "mask", "attributes": ["0010001a"]},
         {"type": "mask", "attributes": ["00100010\n"]},
         {"type": "mask", "attributes": "00100010"},
@@ -93,13 +107,15 @@ def test_a_malformed_obligation_is_refused(obligation: object) -> None:
 def test_known_obligations_are_kept_whole() -> None:
     given_ = [
         {"type": "seal"},
-        {"type": "mask", "attributes": ["00100010"]},
+        {"type": "mask", "attributes": ["00100010", "PatientName", "OverlayData", "VR:PN", "group:00E1", "private"]},
+        {"type": "mask", "blank": ["PatientID"]},
+        {"type": "mask", "attributes": ["VR:UN"], "blank": ["VR:PN"]},
         {"type": "match", "attribute": "00100020", "values": ["P1"]},
         {"type": "limit", "bytes": 5},
     ]
     verdict = parse_verdict(orjson.dumps({**ALLOW, "obligations": given_}), DIGEST)
     assert [obligation.body for obligation in verdict.obligations] == given_
-    assert [obligation.type for obligation in verdict.obligations] == ["seal", "mask", "match", "limit"]
+    assert [obligation.type for obligation in verdict.obligations] == ["seal", "mask", "mask", "mask", "match", "limit"]
 
 
 def test_an_unknown_obligation_turns_an_allow_into_a_denial() -> None:

@@ -6,12 +6,23 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from proxy import interpret
 from proxy.forward import ArchiveClient
 from proxy.forward.archive_client import ArchiveSettings
-from proxy.model import Action, DicomRequest, Level, Query, Representation, SeriesUid, StudyUid
+from proxy.model import (
+    Action,
+    DicomRequest,
+    InstanceUid,
+    Level,
+    Query,
+    Rendering,
+    Representation,
+    SeriesUid,
+    StudyUid,
+)
 
 STUDY = StudyUid("1.2.3")
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=abc'
@@ -25,6 +36,27 @@ METADATA = DicomRequest(
     representation=Representation.JSON,
     study=STUDY,
     series=SeriesUid("1.2.3.4"),
+)
+PIXELS = DicomRequest(
+    action=Action.RETRIEVE,
+    level=Level.INSTANCE,
+    method="GET",
+    representation=Representation.PIXELS,
+    study=STUDY,
+    series=SeriesUid("1.2.3.4"),
+    instance=InstanceUid("1.2.3.4.5"),
+    frames=(1, 2),
+)
+BULK = replace(
+    PIXELS, action=Action.BULKDATA, representation=Representation.BULK, media_type="", frames=(), bulk=("7fe00010",)
+)
+IMAGE = replace(
+    PIXELS,
+    action=Action.RENDER,
+    representation=Representation.IMAGE,
+    media_type="image/png",
+    frames=(),
+    rendering=Rendering(),
 )
 SEARCH = DicomRequest(
     action=Action.SEARCH,
@@ -162,3 +194,18 @@ def series_rows(*rows: dict[str, Any]) -> bytes:
             for row in rows
         ]
     ).encode()
+
+
+def row(series: str, modality: str = "CT", institution: str | None = "North", **more: Any) -> dict[str, Any]:
+    """A series of study 1.2.3 and patient P1; ``t<tag>`` sets any attribute."""
+    tags: dict[str, Any] = {
+        "0020000D": "1.2.3",
+        "0020000E": series,
+        "00080060": modality,
+        "00100020": "P1",
+        "00080050": "A1",
+        "00080020": "20200131",
+    }
+    if institution is not None:
+        tags["00080080"] = institution
+    return tags | {key.removeprefix("t"): value for key, value in more.items()}

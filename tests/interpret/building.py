@@ -12,11 +12,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 
 from proxy.interpret import MultipartReader, PartEvent, interpret
-from proxy.model import Arrival, DicomRequest, Peer, Reason, Refusal
+from proxy.model import Arrival, Capabilities, DicomRequest, Peer, Reason, Refusal
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PEER = Peer(certificate=None, address="192.0.2.1", connection=1)
 STUDY, SERIES, INSTANCE = "1.2.840.1", "1.2.840.1.2", "1.2.840.1.2.3"
+INSTANCE_PATH = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -28,9 +29,9 @@ STORE_HEADERS = (("Content-Type", STORE_TYPE), ("Content-Length", "1000"))
 Headers = Sequence[tuple[str, str]]
 
 
-def arrival(target: str, *, method: str = "GET", headers: Headers = ()) -> Arrival:
+def arrival(target: str, *, method: str = "GET", headers: Headers = (), foreign: bool = False) -> Arrival:
     raw = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in (("Host", "proxy"), *headers))
-    return Arrival(peer=PEER, method=method, target=target, headers=raw, at=AT)
+    return Arrival(peer=PEER, method=method, target=target, headers=raw, at=AT, foreign=foreign)
 
 
 def accepted(target: str, *, method: str = "GET", headers: Headers = ()) -> DicomRequest:
@@ -39,8 +40,14 @@ def accepted(target: str, *, method: str = "GET", headers: Headers = ()) -> Dico
     return result
 
 
-def refused(target: str, *, method: str = "GET", headers: Headers = ()) -> Reason:
-    result = interpret(arrival(target, method=method, headers=headers))
+def asked_about(target: str, *, method: str = "OPTIONS", headers: Headers = (), foreign: bool = False) -> Capabilities:
+    result = interpret(arrival(target, method=method, headers=headers, foreign=foreign))
+    assert isinstance(result, Capabilities), result
+    return result
+
+
+def refused(target: str, *, method: str = "GET", headers: Headers = (), foreign: bool = False) -> Reason:
+    result = interpret(arrival(target, method=method, headers=headers, foreign=foreign))
     assert isinstance(result, Refusal), result
     return result.reason
 

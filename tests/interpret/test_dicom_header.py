@@ -262,7 +262,6 @@ def test_a_bomb_of_items_costs_little():
         ("ISO_IR 192", "Krankenhaus Köln".encode(), "Krankenhaus Köln"),
         ("GB18030", "医院".encode("gb18030"), "医院"),
         ("ISO_IR 144", "Больница".encode("iso8859_5"), "Больница"),
-        ("\\ISO 2022 IR 87", b"\x1b$B" + "病院".encode("iso2022_jp")[3:-3] + b"\x1b(B", "病院"),
         (None, "Universität".encode("latin-1"), "Universität"),
     ],
 )
@@ -294,3 +293,24 @@ def test_text_that_does_not_decode_is_refused_without_a_word_of_it_in_the_log(ch
     with caplog.at_level(logging.DEBUG):
         unreadable(spliced(0x00100010, element(0x00080080, b"LO", raw + b" " * (len(raw) % 2)), source=source))
     assert not caplog.records
+
+
+@pytest.mark.parametrize("tag", [0x00100020, 0x00080080, 0x00080050])
+@pytest.mark.parametrize(
+    ("sets", "raw"),
+    [
+        (b"ISO 2022 IR 6\\ISO 2022 IR 100 ", b"\x1b(BNH-100"),
+        (b"\\ISO 2022 IR 87 ", b"\x1b$B" + "病院".encode("iso2022_jp")[3:-3] + b"\x1b(B"),
+        (None, b"NH-1\x1b-A1"),
+    ],
+)
+def test_identity_that_switches_its_character_set_is_refused(tag, sets, raw):
+    """Orthanc takes the escape for text: another patient or institution would be stored than was judged."""
+    keyword = {0x00100020: "PatientID", 0x00080080: "InstitutionName", 0x00080050: "AccessionNumber"}[tag]
+    source = dicom(**{keyword: None})
+    if sets is not None:
+        source = spliced(0x00080016, element(0x00080005, b"CS", sets + b" " * (len(sets) % 2)), source=source)
+    behind = {0x00100020: 0x0020000D, 0x00080080: 0x00100010, 0x00080050: 0x00080060}[tag]
+    raw += b" " * (len(raw) % 2)
+    with pytest.raises(PartUnreadableError):
+        header(spliced(behind, element(tag, b"LO", raw), source=source))

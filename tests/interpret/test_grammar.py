@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from proxy.interpret import interpret
-from proxy.interpret.grammar import LATER, ROUTES
+from proxy.interpret.routes import ROUTES
 from proxy.model import Action, Arrival, DicomRequest, Level, Reason, Refusal, Representation
 
-from .building import AT, INSTANCE, PEER, SERIES, STORE_HEADERS, STUDY, accepted, refused
+from .building import AT, INSTANCE, INSTANCE_PATH, PEER, SERIES, STORE_HEADERS, STUDY, accepted, refused
 
-FILLED = {"study": STUDY, "series": SERIES, "instance": INSTANCE, "frames": "1,2", "rest": "7fe00010/1"}
+FILLED = {
+    "study": STUDY,
+    "series": SERIES,
+    "instance": INSTANCE,
+    "frames": "2,1",
+    "frame": "7",
+    "attribute": "54000100/1/54001010",
+}
+WADO = f"?requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID={INSTANCE}"
+BY_ACTION = {
+    Action.SEARCH: Representation.JSON,
+    Action.METADATA: Representation.JSON,
+    Action.RETRIEVE: Representation.DICOM,
+    Action.RENDER: Representation.IMAGE,
+    Action.BULKDATA: Representation.BULK,
+    Action.STORE: Representation.JSON,
+}
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.template}")
+def filled(route):
+    return route.path.format(**FILLED) + (WADO if route.path == "/wado" else "")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
 def test_every_route_of_the_table_is_read(route):
     headers = STORE_HEADERS if route.method == "POST" else ()
-    request = accepted(f"/dicom-web/{route.template.format(**FILLED)}", method=route.method, headers=headers)
+    request = accepted(filled(route), method=route.method, headers=headers)
     assert (request.action, request.level, request.method) == (route.action, route.level, route.method)
-    assert request.study == (STUDY if "{study}" in route.template else None)
-    assert request.series == (SERIES if "{series}" in route.template else None)
-    assert request.instance == (INSTANCE if "{instance}" in route.template else None)
-    expected = Representation.DICOM if route.action is Action.RETRIEVE else Representation.JSON
+    wado = route.path == "/wado"
+    assert request.study == (STUDY if "{study}" in route.path or wado else None)
+    assert request.series == (SERIES if "{series}" in route.path or wado else None)
+    assert request.instance == (INSTANCE if "{instance}" in route.path or wado else None)
+    assert request.frames == {"frames": (2, 1), "frame": (7,)}.get(route.tail, ())
+    assert request.bulk == (("54000100", "1", "54001010") if route.tail == "attribute" else ())
+    assert (request.rendering is not None) is (route.action is Action.RENDER)
+    if request.rendering is not None:
+        assert request.rendering.thumbnail is route.path.endswith("thumbnail")
+    expected = Representation.PIXELS if route.tail == "frames" else BY_ACTION[route.action]
     assert request.representation is expected
+    assert (request.media_type, request.bare) == (route.offers.of[0].media_type, False)
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
+def test_head_is_the_same_question_as_get(route):
+    get, head = accepted(filled(route)), accepted(filled(route), method="HEAD")
+    assert head == replace(get, method="HEAD")
+    assert refused(filled(route), method="HEAD", headers=[("Content-Length", "5")]) is Reason.UNEXPECTED_BODY
 
 
 def test_an_instance_retrieve_with_purpose():
@@ -42,44 +78,36 @@ def test_an_instance_retrieve_with_purpose():
     )
 
 
-@pytest.mark.parametrize("template", LATER)
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_resources_to_come_are_told_apart_from_unknown_ones(template, method):
-    assert refused(f"/dicom-web/{template.format(**FILLED)}", method=method) is Reason.NOT_YET
-
-
-def test_wado_uri_is_to_come():
-    assert refused(f"/wado?requestType=WADO&objectUID={INSTANCE}") is Reason.NOT_YET
-    assert refused("/wado", method="DELETE") is Reason.METHOD_NOT_ALLOWED
-
-
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_head_and_options_are_never_forwarded(method):
-    assert refused("/dicom-web/studies", method=method) is Reason.NOT_YET
-
-
 @pytest.mark.parametrize(
     "method", ["DELETE", "PUT", "PATCH", "TRACE", "CONNECT", "get", "GET ", "", "PROPFIND", "MOVE"]
 )
 def test_other_methods_are_refused(method):
-    assert refused(f"/dicom-web/studies/{STUDY}", method=method) is Reason.METHOD_NOT_ALLOWED
+    for path in (
+        "/",
+        "/wado",
+        f"/dicom-web/studies/{STUDY}",
+        f"{INSTANCE_PATH}/frames/1",
+        f"{INSTANCE_PATH}/bulk/7fe00010",
+    ):
+        assert refused(path, method=method) is Reason.METHOD_NOT_ALLOWED
 
 
-def test_posting_to_an_instance_is_refused():
-    target = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
-    assert refused(target, method="POST", headers=STORE_HEADERS) is Reason.METHOD_NOT_ALLOWED
+@pytest.mark.parametrize("path", [INSTANCE_PATH, "/dicom-web/series", "/wado", "/", f"{INSTANCE_PATH}/rendered"])
+def test_posting_to_what_is_only_read_is_refused(path):
+    assert refused(path, method="POST", headers=STORE_HEADERS) is Reason.METHOD_NOT_ALLOWED
 
 
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "/system",
         "/patients",
         "/tools/execute-script",
         "/instances/0123/file",
         "/changes",
-        "/dicom-web",
+        "/wado/x",
+        "/wado.html",
+        "/dicom-web/wado",
         "/dicom-web/servers",
         "/dicom-web/servers/other/get",
         "/dicom-web/info",
@@ -91,7 +119,18 @@ def test_posting_to_an_instance_is_refused():
         f"/dicom-web/studies/{STUDY}/metadata/x",
         f"/dicom-web/studies/{STUDY}/instances/{INSTANCE}",
         f"/dicom-web/studies/{STUDY}/frames/1",
-        f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}/instances/{INSTANCE}",
+        f"/dicom-web/studies/{STUDY}/bulk/7fe00010",
+        f"/dicom-web/studies/{STUDY}/pixeldata",
+        f"/dicom-web/studies/{STUDY}/zip",
+        f"{INSTANCE_PATH}/instances/{INSTANCE}",
+        f"{INSTANCE_PATH}/bulkdata/7fe00010",
+        f"{INSTANCE_PATH}/bulk",
+        f"{INSTANCE_PATH}/frames",
+        f"{INSTANCE_PATH}/frames/1/metadata",
+        f"{INSTANCE_PATH}/frames/1/rendered/rendered",
+        f"{INSTANCE_PATH}/frames/1/rendered/rendered/x",
+        f"{INSTANCE_PATH}/rendered/1",
+        f"{INSTANCE_PATH}/file",
         "/.dicomward/v1/none",
         "/webdav/x",
     ],
@@ -110,6 +149,8 @@ def test_what_is_in_no_table_does_not_exist(target):
         "//archive/dicom-web/studies",
         "/dicom-web//studies",
         "/dicom-web/studies/",
+        "/wado/",
+        "/dicom-web//",
         "/dicom-web/./studies",
         "/dicom-web/../patients",
         "/dicom-web/studies/..",
@@ -175,9 +216,15 @@ def test_a_uid_at_its_limits_is_read(uid):
 @pytest.mark.parametrize(
     "query", ["?", "?_method=delete", "?limit=1", "?accept=application/dicom", "?transferSyntax=*"]
 )
-@pytest.mark.parametrize("path", [f"studies/{STUDY}", f"studies/{STUDY}/metadata"])
-def test_only_a_search_has_a_query(path, query):
-    assert refused(f"/dicom-web/{path}{query}") is Reason.INVALID_QUERY
+@pytest.mark.parametrize("path", ["", "/metadata", "/frames/1", "/bulk/7fe00010"])
+def test_only_searches_and_images_have_a_query(path, query):
+    assert refused(f"{INSTANCE_PATH}{path}{query}") is Reason.INVALID_QUERY
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", ""])
+def test_a_page_of_another_origin_gets_nothing(method):
+    for path in ("/", "/wado", "/nothing", "/dicom-web/studies"):
+        assert refused(path, method=method, foreign=True) is Reason.ORIGIN_NOT_PERMITTED
 
 
 def test_a_store_with_a_query_is_refused():

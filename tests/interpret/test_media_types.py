@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.interpret import headers_of
-from proxy.model import Reason
+from proxy.model import Reason, Representation
 
-from .building import BOUNDARY, SERIES, STUDY, accepted, refused
+from .building import BOUNDARY, INSTANCE_PATH, SERIES, STORE_TYPE, STUDY, accepted, refused
 
 RETRIEVE = f"/dicom-web/studies/{STUDY}"
 METADATA = f"/dicom-web/studies/{STUDY}/series/{SERIES}/metadata"
@@ -30,7 +30,8 @@ def syntax(accept: str) -> str:
         "application/*",
         "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",  # a browser
         "APPLICATION/DICOM+JSON",
-        'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.5',
+        'multipart/related; type="application/dicom+xml", application/dicom+json',
+        "application/dicom+json; transfer-syntax=*; charset=utf-8",
     ],
 )
 def test_json_is_given_to_who_takes_it(accept):
@@ -43,16 +44,49 @@ def test_json_is_given_to_who_takes_it(accept):
     [
         "application/dicom+xml",
         'multipart/related; type="application/dicom+xml"',
-        "text/html",
-        "application/dicom+json;q=0",
+        "multipart/related; type=application/dicom+xml; charset=UTF-8",
+        "multipart/related",
+        "multipart/*",
+        'multipart/related; type="application/dicom+xml", application/dicom+json;q=0.5',
         "application/dicom+json;q=0.0, */*",
         "application/*;q=0, text/plain, */*",
+        "application/json;charset=iso-8859-1, application/dicom+xml;q=0.1",
+    ],
+)
+def test_xml_is_given_to_who_prefers_it_and_the_archive_is_asked_for_json(accept):
+    for target in (SEARCH, METADATA):
+        request = accepted(target, headers=[("Accept", accept)])
+        assert (request.representation, request.media_type) == (Representation.XML, "application/dicom+xml")
+        assert not request.bare
+        assert headers_of(request)[0] == ("Accept", "application/dicom+json")
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/xml",
+        "application/dicom+json;q=0",
+        "application/dicom+json; charset=latin1",
+        "application/dicom+json; profile=x",
+        'application/dicom+json; type="application/dicom+json"',
+        "application/*;q=0, text/plain",
+        "application/dicom+xml;q=0, application/dicom+json;q=0, multipart/*;q=0, */*",
         DICOM,
     ],
 )
-def test_no_other_representation_of_metadata_exists(accept):
+def test_no_other_representation_of_attributes_exists(accept):
     for target in (SEARCH, METADATA):
         assert refused(target, headers=[("Accept", accept)]) is Reason.NOT_ACCEPTABLE
+
+
+def test_a_store_is_answered_in_json():
+    headers = [("Content-Type", STORE_TYPE), ("Content-Length", "9")]
+    for accept in ("*/*", "application/dicom+json", "application/json"):
+        found = accepted(SEARCH, method="POST", headers=[*headers, ("Accept", accept)])
+        assert found.representation is Representation.JSON
+    for accept in ("application/dicom+xml", 'multipart/related; type="application/dicom+xml"', "text/html"):
+        assert refused(SEARCH, method="POST", headers=[*headers, ("Accept", accept)]) is Reason.NOT_ACCEPTABLE
 
 
 @pytest.mark.parametrize(
@@ -141,6 +175,116 @@ def test_what_cannot_be_given_is_not_acceptable(accept):
 )
 def test_an_accept_that_is_no_list_of_ranges_is_refused(accept):
     assert refused(RETRIEVE, headers=[("Accept", accept)]) is Reason.MALFORMED_REQUEST
+
+
+def chosen(target: str, accept: str) -> tuple[str, bool, str | None]:
+    request = accepted(target, headers=[("Accept", accept)])
+    return request.media_type, request.bare, request.transfer_syntax
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (DICOM, (False, "1.2.840.10008.1.2.1")),
+        ("application/dicom", (True, "1.2.840.10008.1.2.1")),
+        ("application/dicom; transfer-syntax=*", (True, "*")),
+        ("application/dicom;transfer-syntax=1.2.840.10008.1.2.5", (True, "1.2.840.10008.1.2.5")),
+        ("application/dicom, " + DICOM, (False, "1.2.840.10008.1.2.1")),
+        (DICOM + ";q=0.5, application/dicom", (True, "1.2.840.10008.1.2.1")),
+        ("application/*", (True, "1.2.840.10008.1.2.1")),
+        ("*/*; transfer-syntax=*", (False, "*")),
+    ],
+)
+def test_one_instance_may_come_by_itself(accept, expected):
+    assert chosen(INSTANCE_PATH, accept) == ("application/dicom", *expected)
+
+
+FRAMES = f"{INSTANCE_PATH}/frames/1,2"
+FRAME = f"{INSTANCE_PATH}/frames/2"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("*/*", ("application/octet-stream", False, None)),
+        ('multipart/related; type="*/*"', ("application/octet-stream", False, None)),
+        ("multipart/related", ("application/octet-stream", False, None)),
+        ("multipart/related; transfer-syntax=*", ("application/octet-stream", False, "*")),
+        # dicomweb-client, OHIF
+        ('multipart/related; type="application/octet-stream"', ("application/octet-stream", False, None)),
+        (
+            'multipart/related; type="application/octet-stream"; transfer-syntax=*',
+            ("application/octet-stream", False, "*"),
+        ),
+        (
+            'multipart/related; type="image/jpeg"; transfer-syntax=1.2.840.10008.1.2.4.50, '
+            'multipart/related; type="image/x-jls"; transfer-syntax=1.2.840.10008.1.2.4.80',
+            ("image/jpeg", False, "1.2.840.10008.1.2.4.50"),
+        ),
+        (
+            'multipart/related; type="image/jls";q=0.5;transfer-syntax=1.2.840.10008.1.2.4.80, '
+            'multipart/related; type="image/jls";transfer-syntax=1.2.840.10008.1.2.4.81',
+            ("image/jls", False, "1.2.840.10008.1.2.4.81"),
+        ),
+        ('multipart/related; type="image/x-jls"', ("image/jls", False, None)),
+        ('multipart/related; type="image/x-dicom-rle"', ("image/dicom-rle", False, None)),
+        ('multipart/related; type="image/jhc"', ("image/jphc", False, None)),
+        ('multipart/related; type="video/mpeg2"', ("video/mpeg", False, None)),
+        ("multipart/related; type=video/mp4", ("video/mp4", False, None)),
+        ('multipart/related; type="image/jp2";q=0.9, */*;q=0.1', ("image/jp2", False, None)),
+    ],
+)
+def test_the_type_of_frames(accept, expected):
+    assert chosen(FRAMES, accept) == chosen(FRAME, accept) == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/octet-stream", ("application/octet-stream", True, None)),
+        ("image/jls; transfer-syntax=1.2.840.10008.1.2.4.80", ("image/jls", True, "1.2.840.10008.1.2.4.80")),
+        ("image/*", ("image/jpeg", True, None)),
+        ("image/jpx", ("image/jpx", True, None)),
+    ],
+)
+def test_one_frame_may_come_by_itself(accept, expected):
+    assert chosen(FRAME, accept) == expected
+    assert refused(FRAMES, headers=[("Accept", accept)]) is Reason.NOT_ACCEPTABLE
+
+
+@pytest.mark.parametrize("accept", [DICOM, "application/dicom", "image/gif", 'multipart/related; type="image/*"'])
+def test_frames_come_in_no_other_type(accept):
+    for target in (FRAMES, FRAME):
+        assert refused(target, headers=[("Accept", accept)]) is Reason.NOT_ACCEPTABLE
+
+
+BULK = f"{INSTANCE_PATH}/bulk/7fe00010"
+
+
+@pytest.mark.parametrize(
+    ("accept", "bare"),
+    [
+        ("*/*", False),
+        ("multipart/related", False),
+        ('multipart/related; type="application/octet-stream"', False),
+        ('multipart/related; type="application/octet-stream"; transfer-syntax=*', False),
+        ("multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1", False),
+        ("application/octet-stream", True),
+        ("application/*", True),
+    ],
+)
+def test_bulk_data_is_bytes(accept, bare):
+    assert chosen(BULK, accept) == ("application/octet-stream", bare, None)
+    archive = ("Accept", 'multipart/related; type="application/octet-stream"')
+    assert headers_of(accepted(BULK, headers=[("Accept", accept)]))[0] == archive
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["image/jpeg", 'multipart/related; type="application/octet-stream"; transfer-syntax=1.2.840.10008.1.2.5', DICOM],
+)
+def test_bulk_data_comes_in_no_other_type(accept):
+    assert refused(BULK, headers=[("Accept", accept)]) is Reason.NOT_ACCEPTABLE
 
 
 def boundary(content_type: str) -> str | None:

@@ -210,3 +210,9 @@ def test_a_large_part_is_passed_on_and_not_kept():
     tracemalloc.stop()
     assert passed == 400 * len(slice_)
     assert peak < 1024 * 1024
+
+
+@pytest.mark.parametrize("after", [b"", b"x" * 20_000, b"\r\n--b--"], ids=["nothing", "much", "delimiter"])
+def test_part_that_does_not_say_what_it_is_is_malformed_and_not_too_large(after: bytes) -> None:
+    with pytest.raises(BodyError):
+        MultipartReader("b").feed(b"--b\r\n\r\n" + after)

@@ -34,9 +34,21 @@ def test_a_query_has_one_order():
     )
 
 
-def test_the_archive_gets_tags_and_one_escape():
+def test_the_archive_gets_tags_and_wildcards_for_what_it_might_not_decode():
     request = accepted("/dicom-web/studies?PatientName=M%C3%BCller%5EJ+A%2BB&fuzzymatching=true&offset=0")
-    assert target_of(request) == "/dicom-web/studies?00100010=M%C3%BCller^J%20A%2BB&fuzzymatching=true"
+    assert request.query.match == (("00100010", "Müller^J A+B"),)
+    assert target_of(request) == "/dicom-web/studies?00100010=M*ller^J?A?B&fuzzymatching=true"
+
+
+def test_an_empty_value_matches_all_and_asks_for_its_attribute():
+    assert query("PatientName=&PatientID=1") == query("includefield=PatientName&PatientID=1")
+    assert refused("/dicom-web/studies?PatientName=&PatientName=X") is Reason.INVALID_QUERY
+
+
+def test_what_is_gathered_from_a_study_is_matched_on_study_level_only():
+    assert query("ModalitiesInStudy=MR").match == (("00080061", "MR"),)
+    for path in ("series", "instances", f"studies/{STUDY}/series"):
+        assert refused(f"/dicom-web/{path}?ModalitiesInStudy=MR") is Reason.INVALID_QUERY
 
 
 def test_a_plus_is_a_space_as_form_encoders_write_it():
@@ -47,6 +59,12 @@ def test_a_plus_is_a_space_as_form_encoders_write_it():
 def test_lists_are_sorted_and_each_item_once():
     assert query("StudyInstanceUID=1.3,1.2%2C1.3").match == (("0020000D", "1.2,1.3"),)
     assert query("ModalitiesInStudy=MR,CT").match == (("00080061", "CT,MR"),)
+
+
+@pytest.mark.parametrize("path", ["studies", "series", "instances", f"studies/{STUDY}/series"])
+def test_private_attributes_are_included_by_tag_and_not_matched(path):
+    assert refused(f"/dicom-web/{path}?0009100a=A*") is Reason.INVALID_QUERY
+    assert query("includefield=0009100a,00081030,0009100A", path).include == ("00081030", "0009100A")
 
 
 def test_all_stands_for_every_field():
@@ -91,7 +109,6 @@ def test_each_level_has_its_attributes():
         "patientid=P1",
         "PATIENTID=P1",
         "PatientID",
-        "PatientID=",
         "=P1",
         "&",
         "PatientID=P1&",
@@ -107,7 +124,6 @@ def test_each_level_has_its_attributes():
         "0020,000D=1.2",
         "0020000D.00100010=x",
         "00081115.0020000E=1.2",
-        "00090010=x",
         "limit=1&limit=2",
         "offset=1&offset=1",
         "fuzzymatching=true&fuzzymatching=false",
@@ -136,7 +152,22 @@ def test_each_level_has_its_attributes():
         "includefield=PixelData",
         "includefield=7FE00010",
         "includefield=60003000",
-        "includefield=00091001",
+        "accept=application/dicom%2Bjson",
+        "charset=utf-8",
+        "000900=x",
+        "00090000=x",
+        "00090005=x",
+        "00090100=x",
+        "00090FFF=x",
+        "00071001=x",
+        "FFFF1001=x",
+        "00081001=x",
+        "00091001=A,B",
+        "00091001=",
+        "0009100A=x&0009100a=x",
+        "includefield=00071001",
+        "includefield=00090001",
+        "includefield=FFFF1001",
         "includefield=00020010",
         "includefield=00081115.0020000E",
         "orderby=PatientName",
@@ -218,7 +249,7 @@ def test_values_are_checked_by_their_representation(key, good, bad):
 
 def test_numbers_are_integers():
     assert query("SeriesNumber=-3", "series").match == (("00200011", "-3"),)
-    for value in ("+3", "03", "3.0", "", "*", "99999999999"):
+    for value in ("+3", "03", "3.0", "*", "99999999999"):
         assert refused(f"/dicom-web/series?SeriesNumber={value}") is Reason.INVALID_QUERY
 
 

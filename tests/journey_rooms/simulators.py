@@ -9,18 +9,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from proxy import commitment
 from proxy.answer import problem_of
 from proxy.errors import ArchiveError, BodyError, DicomwardError, PeerGoneError, SpoolError
-from proxy.fulfil import StoreReports, rows_of, unmet
+from proxy.fulfil import Fulfilling, StoreReports
 from proxy.journey import Journey
 from proxy.model import (
     Action,
     Arrival,
+    Capabilities,
     DecisionId,
     DeviceId,
     DicomRequest,
@@ -42,17 +43,28 @@ from proxy.model import (
     Representation,
     ResourceContext,
     Revocation,
+    Row,
+    SeriesContext,
     SeriesUid,
+    StudyContext,
     StudyUid,
     Verdict,
 )
+from proxy.ports import ArchiveAnswer, Recoder
 from proxy.rooms import Rooms
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DEVICE = DeviceId("ab" * 32)
 STUDY, SERIES = StudyUid("1.2.3"), SeriesUid("1.2.3.4")
 DIGEST = PolicyDigest("cd" * 32)
-ROWS = json.dumps([{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in ("1.2.3", "1.2.4")]).encode()
+
+
+def rows_of(*studies: str) -> bytes:
+    """A search's page of the archive: these studies."""
+    return json.dumps([{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in studies]).encode()
+
+
+ROWS = rows_of("1.2.3", "1.2.4")
 
 RETRIEVE = DicomRequest(
     action=Action.RETRIEVE, level=Level.STUDY, method="GET", representation=Representation.DICOM, study=STUDY
@@ -133,7 +145,19 @@ class Engine:
     verdict: Verdict = field(default_factory=lambda: Verdict(allow=True, reasons=(), policy=DIGEST))
     error: Exception | None = None
     by_input: Callable[[JsonObject], Verdict] | None = None
+    sees: Callable[[Any], bool] = lambda row: True
+    """Which rows are visible."""
     asked: list[JsonObject] = field(default_factory=list)
+    shown: list[JsonObject] = field(default_factory=list)
+    """Questions to ``visible``."""
+
+    async def visible(self, policy_input: JsonObject) -> frozenset[int]:
+        await asyncio.sleep(0)
+        self.shown.append(policy_input)
+        if self.error is not None:
+            raise self.error
+        rows: Any = policy_input["rows"]
+        return frozenset(index for index, row in enumerate(rows) if self.sees(row))
 
     async def decide(self, policy_input: JsonObject) -> Verdict:
         await asyncio.sleep(0)
@@ -146,8 +170,9 @@ class Engine:
         self.verdict = Verdict.denied(*reasons, policy=DIGEST)
         self.generation += 1
 
-    def demand(self, *types: str) -> None:
-        obligations = tuple(Obligation(type=each, body={"type": each}) for each in types)
+    def demand(self, *demanded: str | JsonObject) -> None:
+        bodies = [each if isinstance(each, dict) else {"type": each} for each in demanded]
+        obligations = tuple(Obligation(type=str(body["type"]), body=body) for body in bodies)
         self.verdict = Verdict(allow=True, reasons=(), obligations=obligations, policy=DIGEST)
         self.generation += 1
 
@@ -157,8 +182,10 @@ class Found:
     """An answer of the archive: ``parts`` are bytes, errors to raise, or events to wait for."""
 
     status: int = 200
-    content_type: str = 'multipart/related; type="application/dicom"; boundary=a'
+    content_type: str = "multipart/related"
+    boundary: str = "a"
     length: int | None = None
+    more: bool = False
     parts: Sequence[bytes | Exception | asyncio.Event] = (b"pixels", b"and more")
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -185,6 +212,12 @@ class Archive:
     finished: list[bool] = field(default_factory=list)
     """Of each store: whether its body came to its end."""
     forgotten: list[str] = field(default_factory=list)
+    pages: list[Found] = field(default_factory=list)
+    """Answers to searches, one after another; then ``found``."""
+    known: dict[str, StudyContext] = field(default_factory=dict)
+    """Studies; one that is not here is of North Hospital, with one series."""
+    held: dict[str, frozenset[StudyUid]] = field(default_factory=dict)
+    placed: dict[str, frozenset[tuple[StudyUid, SeriesUid]]] = field(default_factory=dict)
     open: int = 0
 
     @asynccontextmanager
@@ -196,7 +229,7 @@ class Archive:
             raise self.error
         self.open += 1
         try:
-            yield self.found
+            yield self.pages.pop(0) if self.pages else self.found
         finally:
             self.open -= 1
 
@@ -230,7 +263,39 @@ class Archive:
     async def context(self, request: DicomRequest, now: datetime) -> ResourceContext:
         if self.context_error is not None:
             raise self.context_error
-        return ResourceContext(known=True, as_of=now, patient_id="P1", institutions=("North Hospital",))
+        return study_context(now).resource
+
+    async def studies(self, studies: Sequence[StudyUid], now: datetime) -> Mapping[StudyUid, StudyContext]:
+        if self.context_error is not None:
+            raise self.context_error
+        return {uid: self.known.get(uid) or study_context(now) for uid in studies}
+
+    async def places(self, instance: InstanceUid) -> frozenset[tuple[StudyUid, SeriesUid]]:
+        return self.placed.get(instance, frozenset())
+
+    async def holders(self, series: SeriesUid) -> frozenset[StudyUid]:
+        return self.held.get(series, frozenset())
+
+
+def study_context(now: datetime, **series: str) -> StudyContext:
+    """A study of North Hospital with one series, or with series of institutions as given: ``s1="South Clinic"``."""
+    places = {SeriesUid(f"9.{name[1:]}"): place for name, place in series.items()} or {SERIES: "North Hospital"}
+    resource = ResourceContext(
+        known=True,
+        as_of=now,
+        patient_id="P1",
+        accession_number="A1",
+        modalities=("CT",),
+        institutions=tuple(sorted(set(places.values()))),
+        study_date="20200131",
+    )
+    return StudyContext(
+        resource=resource,
+        series={
+            uid: SeriesContext(resource=replace(resource, institutions=(place,)), instances=3)
+            for uid, place in places.items()
+        },
+    )
 
 
 @dataclass
@@ -440,13 +505,48 @@ def policy_input(
     request: DicomRequest,
     resource: ResourceContext | None,
     network: str,
+    rows: Sequence[Row] = (),
 ) -> JsonObject:
     return {
+        "rows": [row.to_wire() for row in rows],
         "version": 1,
         "request": {"id": decision, **request.to_wire()},
         "device": {"posture": posture.to_wire()},
         "resource": None if resource is None else resource.to_wire(),
     }
+
+
+@dataclass
+class PassThrough:
+    """A recoder that changes nothing. ``error`` is raised at the first chunk, ``late`` at the end."""
+
+    content_type: str = "application/dicom"
+    length: int | None = None
+    error: Exception | None = None
+    late: Exception | None = None
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        if self.error is not None:
+            raise self.error
+        return [chunk]
+
+    def end(self) -> bytes:
+        if self.late is not None:
+            raise self.late
+        return b""
+
+
+class Fulfilment(Fulfilling):
+    """The real rules of rows and obligations; what a read answers passes through ``recoding``."""
+
+    def __init__(self) -> None:
+        super().__init__("https://pacs.example")
+        self.recoding: PassThrough | Exception = PassThrough()
+
+    def recoder(self, request: DicomRequest, obligations: Sequence[Obligation], answer: ArchiveAnswer) -> Recoder:
+        if isinstance(self.recoding, Exception):
+            raise self.recoding
+        return self.recoding
 
 
 class World:
@@ -462,7 +562,9 @@ class World:
         self.recorder = Recorder(self.trace)
         self.suppressor = Suppressor()
         self.observer = Observer()
-        self.request: DicomRequest | Refusal = RETRIEVE
+        self.fulfilment = Fulfilment()
+        self.request: DicomRequest | Capabilities | Refusal = RETRIEVE
+        self.certificate: bytes | None = b"der"
         self.rooms = Rooms(
             clock=self.clock,
             identifier=self.identifier,
@@ -470,17 +572,18 @@ class World:
             interpret=lambda arrival: self.request,
             policy_input=policy_input,
             engine=self.engine,
-            unmet=unmet,
+            fulfilment=self.fulfilment,
             archive=self.archive,
             multipart=MultipartRules(),
-            rows_of=rows_of,
             store_report=StoreReports("https://pacs.example"),
             problem=problem_of,
             recorder=self.recorder,
             suppressor=self.suppressor,
             observer=self.observer,
+            capabilities=lambda asked: b"{}",
             search_rows=1000,
-            search_bytes=10_000,
+            search_scan=5000,
+            search_bytes=100_000,
         )
         self.journey = Journey(self.rooms)
 
@@ -489,7 +592,7 @@ class World:
 
     async def walk(self, exchange: Exchange | None = None, method: str = "GET") -> Exchange:
         exchange = exchange or self.exchange()
-        peer = Peer(certificate=b"der", address="192.0.2.1", connection=1)
+        peer = Peer(certificate=self.certificate, address="192.0.2.1", connection=1)
         arrival = Arrival(peer=peer, method=method, target="/dicom-web/studies/1.2.3", headers=(), at=self.clock())
         async with asyncio.timeout(10):
             await self.journey.walk(arrival, exchange)

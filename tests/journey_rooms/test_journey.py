@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,10 +16,11 @@ from proxy.errors import (
     PolicyUnavailableError,
     PostureUnavailableError,
 )
-from proxy.model import Query, Reason, Refusal
-from tests.journey_rooms.simulators import METADATA, RETRIEVE, ROWS, SEARCH, STORE, Found, World
+from proxy.model import Capabilities, JsonObject, Obligation, Reason, Refusal, Verdict
+from tests.journey_rooms.simulators import METADATA, RETRIEVE, ROWS, SEARCH, STORE, Found, PassThrough, World
 
 READS = [RETRIEVE, METADATA]
+MASK: JsonObject = {"type": "mask", "attributes": ["00100010"]}
 
 
 # --------------------------------------------------------------------------------------- it goes well
@@ -30,7 +31,7 @@ async def test_allowed_read_streams_what_the_archive_gives(world: World, request
     world.request = request_  # type: ignore[assignment]
     exchange = await world.walk()
     assert (exchange.status, exchange.sent, exchange.finished) == (200, b"pixelsand more", True)
-    assert exchange.headers["Content-Type"] == 'multipart/related; type="application/dicom"; boundary=a'
+    assert exchange.headers["Content-Type"] == "application/dicom"
     assert exchange.headers["Cache-Control"] == "no-store"
     assert world.archive.asked == [request_]
     assert world.decision["verdict"]["allow"] is True
@@ -54,24 +55,11 @@ async def test_no_byte_leaves_before_the_decision_is_durable(world: World) -> No
 async def test_search_is_recorded_with_the_rows_that_it_shows(world: World) -> None:
     world.request, world.archive.found = SEARCH, Found(parts=[ROWS[:10], ROWS[10:]])
     exchange = await world.walk()
-    assert (exchange.status, exchange.sent) == (200, ROWS)
+    assert exchange.status == 200
+    assert [row["0020000D"]["Value"] for row in json.loads(exchange.sent)] == [["1.2.3"], ["1.2.4"]]
     assert exchange.headers["Content-Type"] == "application/dicom+json"
     assert world.decision["rows"] == [["1.2.3"], ["1.2.4"]]
     assert world.trace.before("fetch", "durable decision")
-    assert "Warning" not in exchange.headers
-
-
-async def test_search_that_is_full_says_that_there_may_be_more(world: World) -> None:
-    world.request, world.archive.found = replace(SEARCH, query=Query(limit=2)), Found(parts=[ROWS])
-    exchange = await world.walk()
-    assert "there may be more" in exchange.headers["Warning"]
-
-
-@pytest.mark.parametrize(("asked", "sent"), [(None, 1000), (10, 10), (5000, 1000)])
-async def test_search_is_bounded_whatever_the_client_asks(world: World, asked: int | None, sent: int) -> None:
-    world.request, world.archive.found = replace(SEARCH, query=Query(limit=asked)), Found(parts=[b"[]"])
-    await world.walk()
-    assert world.archive.asked[0].query.limit == sent
 
 
 async def test_search_that_finds_nothing_answers_an_empty_list(world: World) -> None:
@@ -123,9 +111,9 @@ async def test_request_out_of_the_grammar_is_refused_and_recorded(world: World) 
 
 
 @pytest.mark.parametrize(
-    ("obligation", "reason"), [("mask", "not-yet"), ("filter_rows", "not-yet"), ("juggle", "obligation-unknown")]
+    ("obligation", "reason"), [("seal", "not-yet"), (MASK, "mask-not-possible"), ("juggle", "obligation-unknown")]
 )
-async def test_obligation_that_cannot_be_met_denies(world: World, obligation: str, reason: str) -> None:
+async def test_obligation_that_cannot_be_met_denies(world: World, obligation: str | JsonObject, reason: str) -> None:
     world.engine.demand(obligation)
     exchange = await world.walk()
     assert (exchange.status, exchange.reasons()) == (403, [reason])
@@ -190,7 +178,7 @@ async def test_archive_that_fails_an_allowed_read_is_told_and_recorded(
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b"{}", b'[{"00100010": {}}]', b'["x"]', b"[" + b" " * 20_000],
+    [b"<html>", b"{}", b'[{"00100010": {}}]', b'["x"]', b"[" + b" " * 200_000],
     ids=["html", "object", "row-without-study", "row-not-an-object", "too-large"],
 )
 async def test_search_answer_that_is_not_dicom_json_is_not_passed_on(world: World, body: bytes) -> None:
@@ -268,7 +256,7 @@ async def test_client_that_leaves_is_an_aborted_outcome(world: World, request_: 
     exchange.gone_at = at
     await world.walk(exchange)
     assert world.outcome["status"] == "aborted"
-    assert world.outcome["bytes"] == (0 if at == "start" else len(ROWS))
+    assert bool(world.outcome["bytes"]) == (at != "start")
 
 
 async def test_client_that_leaves_midway_is_recorded_with_all_that_may_have_left(world: World) -> None:
@@ -280,9 +268,8 @@ async def test_client_that_leaves_midway_is_recorded_with_all_that_may_have_left
 
 
 async def test_outcome_of_a_head_says_that_no_content_left(world: World) -> None:
-    world.request = Refusal(reason=Reason.NOT_YET, detail="HEAD is not served yet")
     exchange = await world.walk(method="HEAD")
-    assert (exchange.status, exchange.sent) == (403, b"")
+    assert (exchange.status, exchange.sent, exchange.finished) == (200, b"", True)
     assert (world.outcome["bytes"], world.outcome["sha256"]) == (0, hashlib.sha256(b"").hexdigest())
 
 
@@ -314,3 +301,90 @@ async def test_concurrent_walks_do_not_share_anything(world: World) -> None:
     worlds = [world, *(World() for _ in range(19))]
     walked = await asyncio.gather(*(each.walk() for each in worlds))
     assert len({exchange.headers["Decision-Id"] for exchange in walked}) == 20
+
+
+async def test_answer_that_cannot_be_made_is_a_failure_with_one_outcome(world: World) -> None:
+    for recoding in (ArchiveError("no boundary"), PassThrough(error=ArchiveError("not multipart"))):
+        world.fulfilment.recoding = recoding
+        exchange = await world.walk()
+        assert (exchange.status, exchange.reasons()) == (502, ["archive-unavailable"])
+        world.recorder.durable.clear()
+        world.suppressor.suppressed.clear()
+
+
+async def test_answer_that_turns_out_short_is_cut(world: World) -> None:
+    world.fulfilment.recoding = PassThrough(late=ArchiveError("no close-delimiter"))
+    exchange = await world.walk()
+    assert (exchange.status, exchange.aborted, exchange.finished) == (200, True, False)
+    assert world.outcome["status"] == "failed"
+
+
+# ----------------------------------------------------------------------------------------- obligations
+
+
+async def test_hidden_denial_answers_as_an_absent_object_and_is_recorded_as_what_it_is(world: World) -> None:
+    hide: JsonObject = {"type": "hide"}
+    world.engine.verdict = Verdict(
+        allow=False, reasons=("institution-not-granted",), obligations=(Obligation(type="hide", body=hide),)
+    )
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (404, ["resource-unknown"])
+    assert world.decision["verdict"]["reasons"] == ["institution-not-granted"]
+
+
+@pytest.mark.parametrize(("most", "sent"), [(14, "complete"), (13, "terminated"), (5, "terminated")])
+async def test_answer_is_cut_where_policy_limits_its_bytes(world: World, most: int, sent: str) -> None:
+    world.engine.demand({"type": "limit", "bytes": most})
+    await world.walk()
+    assert world.outcome["status"] == sent
+    assert world.outcome["bytes"] <= most or world.outcome["http_status"] == 403
+    assert world.outcome.get("reason") == (None if sent == "complete" else "limit-reached")
+
+
+async def test_answer_known_to_be_too_long_does_not_begin(world: World) -> None:
+    world.engine.demand({"type": "limit", "bytes": 100})
+    world.fulfilment.recoding = PassThrough(length=101)
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, ["limit-reached"])
+
+
+async def test_answer_is_cut_where_policy_limits_its_time(world: World) -> None:
+    world.engine.demand({"type": "limit", "seconds": 1})
+    world.archive.found = Found(parts=[b"first", asyncio.Event()])
+    exchange = await world.walk()
+    assert (exchange.sent, exchange.aborted) == (b"first", True)
+    assert (world.outcome["status"], world.outcome["reason"]) == ("terminated", "limit-reached")
+
+
+# ----------------------------------------------------------------------- what is asked of the proxy alone
+
+
+@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize("certificate", [b"der", None])
+async def test_options_is_answered_counted_and_not_decided(world: World, root: bool, certificate: bytes | None) -> None:
+    world.request = Capabilities(methods=("GET", "HEAD", "OPTIONS"), root=root)
+    world.certificate = certificate
+    exchange = await world.walk(method="OPTIONS")
+    assert (exchange.status, exchange.sent) == ((200, b"{}") if root else (204, b""))
+    assert exchange.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert world.suppressor.suppressed == ["capabilities"]
+    assert world.engine.asked == []
+    assert world.archive.asked == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RETRIEVE,
+        SEARCH,
+        STORE,
+        Refusal(reason=Reason.UNKNOWN_ROUTE, detail=""),
+        Capabilities(methods=("GET",), root=True),
+    ],
+)
+async def test_without_a_certificate_nothing_else_is_answered_and_no_fsync_spent(world: World, request_: Any) -> None:
+    world.request, world.certificate = request_, None
+    exchange = await world.walk()
+    assert (exchange.status, exchange.reasons()) == (403, ["certificate-missing"])
+    assert world.suppressor.suppressed == ["certificate-missing"]
+    assert world.recorder.records == []

@@ -17,8 +17,8 @@ from proxy.errors import (
     PeerGoneError,
     PolicyUnavailableError,
 )
-from proxy.model import JsonObject, Reason, StudyUid, Verdict
-from tests.journey_rooms.simulators import DIGEST, STORE, Found, World
+from proxy.model import JsonObject, Reason, StudyContext, StudyUid, Verdict
+from tests.journey_rooms.simulators import DIGEST, STORE, STUDY, Found, World, study_context
 
 
 @pytest.fixture
@@ -42,6 +42,11 @@ def allowing(*instances: str) -> Callable[[JsonObject], Verdict]:
         return Verdict.denied(Reason.INSTITUTION_NOT_GRANTED, policy=DIGEST)
 
     return judge
+
+
+def of_patient(patient: str, world: World) -> StudyContext:
+    study = study_context(world.clock())
+    return replace(study, resource=replace(study.resource, patient_id=patient))
 
 
 def report(sent: bytes) -> tuple[list[str], list[tuple[str, int]]]:
@@ -112,7 +117,7 @@ async def test_store_of_which_nothing_is_allowed_never_reaches_the_archive(world
 async def test_part_of_another_study_is_refused_without_asking_policy(world: World) -> None:
     world.request = replace(STORE, study=StudyUid("1.2.3"))
     exchange = await world.walk(world.exchange(part("1"), part("2", study="9.9.9"), b"end"))
-    assert (exchange.status, report(exchange.sent)) == (202, (["1"], [("2", 0x0124)]))
+    assert (exchange.status, report(exchange.sent)) == (202, (["1"], [("2", 0xA900)]))
     records = world.recorder.of("part")
     assert records[1]["verdict"]["reasons"] == ["study-mismatch"]
     assert records[1]["input"] is None
@@ -141,8 +146,39 @@ async def test_engine_that_fails_at_a_part_denies_that_part(world: World) -> Non
 
     world.engine.by_input = judge
     exchange = await world.walk(world.exchange(part("1"), part("2"), b"end"))
-    assert (exchange.status, report(exchange.sent)) == (202, (["1"], [("2", 0x0124)]))
+    assert (exchange.status, report(exchange.sent)) == (202, (["1"], [("2", 0xA700)]))
     assert world.recorder.of("part")[1]["verdict"]["reasons"] == ["policy-unavailable"]
+
+
+async def test_part_of_another_patient_is_told_so_where_its_study_may_be_read(world: World) -> None:
+    world.archive.known[STUDY] = of_patient("P2", world)
+    exchange = await world.walk(world.exchange(part("1", "secret"), b"end"))
+    assert (exchange.status, report(exchange.sent)) == (409, ([], [("1", 0xA900)]))
+    (record,) = world.recorder.of("part")
+    assert record["verdict"]["reasons"] == ["study-mismatch"]
+    assert record["input"]["resource"]["conflicts"] == ["PatientID"]
+    assert world.archive.asked == []
+
+
+async def test_part_of_a_study_that_may_not_be_read_is_refused_without_a_reason(world: World) -> None:
+    world.archive.known[STUDY] = of_patient("P2", world)
+
+    def judge(policy_input: JsonObject) -> Verdict:
+        if policy_input["request"]["action"] == "metadata":  # type: ignore[index,call-overload]
+            return Verdict.denied(Reason.INSTITUTION_NOT_GRANTED, policy=DIGEST)
+        return world.engine.verdict
+
+    world.engine.by_input = judge
+    exchange = await world.walk(world.exchange(part("1"), part("2", study="1.2.4"), b"end"))
+    assert (exchange.status, report(exchange.sent)) == (202, (["2"], [("1", 0x0124)]))
+    assert world.recorder.of("part")[0]["verdict"]["reasons"] == ["study-mismatch"]
+
+
+async def test_archive_that_cannot_say_what_a_study_is_fails_the_store(world: World) -> None:
+    world.archive.context_error = ArchiveTimeoutError("late")
+    exchange = await world.walk(world.exchange(part("1"), b"end"))
+    assert (exchange.status, exchange.reasons()) == (504, ["archive-timeout"])
+    assert world.archive.asked == []
 
 
 # ----------------------------------------------------------------------------------- things that fail

@@ -64,7 +64,7 @@ def expire_posture(world: World) -> None:
 
 
 def demand_what_cannot_be_met(world: World) -> None:
-    world.engine.demand("mask")
+    world.engine.demand("seal")
 
 
 ENDINGS = [

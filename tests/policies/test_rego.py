@@ -85,6 +85,7 @@ def test_reasons_metadata_and_the_enum_are_equal() -> None:
     section = POLICY_SECTION.search(model)
     assert section is not None
     expected = {Reason[name].value for name in re.findall(r"^    ([A-Z_]+) = ", section[1], re.MULTILINE)}
+    expected.add(Reason.STUDY_MISMATCH)  # listed where a store's path is held against its parts, and policy's too
     text = "".join(path.read_text() for path in rule_files())
     codes = METADATA_CODE.findall(text)
     assert set(codes) == expected

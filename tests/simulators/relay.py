@@ -35,6 +35,8 @@ class Seen:
     length: int = 0
     """Bytes of the whole body."""
     complete: bool = False
+    answered: bool = False
+    """The archive said something. A connection that it had just closed swallows a request, which is sent again."""
 
     @property
     def names(self) -> set[str]:
@@ -64,6 +66,7 @@ class Relay:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._canned: bytes | None = None
+        self._method: str | None = None
         self.unreadable: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -95,14 +98,14 @@ class Relay:
         return found
 
     @contextlib.contextmanager
-    def answering(self, canned: bytes) -> Iterator[None]:
-        """Answer every request with these bytes, close, and ask the archive nothing."""
-        self._canned = canned
+    def answering(self, canned: bytes, method: str | None = None) -> Iterator[None]:
+        """Answer every request, or every one by ``method``, with these bytes, close, and ask the archive nothing."""
+        self._canned, self._method = canned, method
         self._drop()
         try:
             yield
         finally:
-            self._canned = None
+            self._canned = self._method = None
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -138,18 +141,19 @@ class Relay:
             closing.enter_context(client)
             self._hold(closing, client)
             archive: socket.socket | None = None
-            if self._canned is None:
+            told: list[Seen] = []
+            if self._canned is None or self._method is not None:
                 try:
                     archive = closing.enter_context(socket.create_connection(self._upstream, timeout=5))
                 except OSError:
                     return
                 archive.settimeout(None)
                 self._hold(closing, archive)
-                back = threading.Thread(target=_pump, args=(archive, client), name="relayed-back", daemon=True)
+                back = threading.Thread(target=_pump, args=(archive, client, told), name="relayed-back", daemon=True)
                 back.start()
                 closing.callback(back.join)
                 closing.callback(_shut, archive)
-            self._forward(client, archive)
+            self._forward(client, archive, told)
 
     def _hold(self, closing: contextlib.ExitStack, held: socket.socket) -> None:
         with self._lock:
@@ -161,11 +165,9 @@ class Relay:
 
         closing.callback(release)
 
-    def _forward(self, client: socket.socket, archive: socket.socket | None) -> None:
-        last: list[Seen] = []
-
+    def _forward(self, client: socket.socket, archive: socket.socket | None, told: list[Seen]) -> None:
         def note(seen: Seen) -> None:
-            last[:] = [seen]
+            told[:] = [seen]
             with self._lock:
                 self._seen.append(seen)
 
@@ -178,10 +180,11 @@ class Relay:
                 except UnreadableError as error:
                     self.unreadable.append(f"{error}: {data[:200]!r}")
                     return
-                if archive is not None:
+                canned = self._canned
+                if archive is not None and (canned is None or not told or told[0].method != self._method):
                     archive.sendall(data)
-                elif self._canned is not None and last and last[0].complete:
-                    client.sendall(self._canned)
+                elif canned is not None and told and told[0].complete:
+                    client.sendall(canned)
                     return
 
 
@@ -190,9 +193,11 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, told: list[Seen]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(READ_BYTES):
+            for seen in told:
+                seen.answered = True
             sink.sendall(data)
     _shut(sink)
 

@@ -1,31 +1,52 @@
 # METADATA
 # title: Authorization
 # description: |
-#   The two entry points of the contract, version 1. Each rule is named here: one that went missing leaves the decision
-#   undefined, which the proxy answers as a denial.
+#   The two entry points of the contract, version 1. What allows is named here, condition by condition, and nothing else
+#   allows. The rules that deny say which condition did not hold: they are asked for reasons only where one does not. A
+#   condition that went missing does not hold, and a denial without a reason is no decision: the proxy denies then too.
 package dicomweb.authz
 
 default allow := false
 
-allow if count(_reasons) == 0
-
-_reasons := union({
-	data.dicomweb.institution.deny,
-	data.dicomweb.posture.deny,
-	data.dicomweb.query.deny,
-	data.dicomweb.resource.deny,
-	data.dicomweb.subject.deny,
-})
+allow if decision.allow
 
 # METADATA
 # title: Decision
 # description: "{allow, reasons, obligations}; reasons are sorted codes, empty if and only if allow is true."
 # entrypoint: true
 decision := {
-	"allow": allow,
-	"reasons": sort(_reasons),
-	"obligations": [obligation | allow; some obligation in data.dicomweb.obligations.required],
+	"allow": true,
+	"reasons": [],
+	"obligations": sort(data.dicomweb.obligations.required),
+} if {
+	input.version == 1
+	count(data.dicomweb.lib.subject.suited) > 0
+	data.dicomweb.posture.in_order(input.device.posture)
+	data.dicomweb.resource.reached(input.request, input.resource)
+	data.dicomweb.conflict.tolerated(input.request, input.resource)
+} else := {
+	"allow": false,
+	"reasons": sort(reasons),
+	"obligations": _of_denials,
 }
+
+# How a denial is answered: as that of an absent object.
+_of_denials := [obligation |
+	some obligation in data.dicomweb.obligations.required
+	obligation.type == "hide"
+]
+
+# METADATA
+# description: Codes of what denies. Empty if and only if the conditions above hold, which is tested.
+reasons := union({
+	data.dicomweb.conflict.deny,
+	data.dicomweb.institution.deny,
+	data.dicomweb.modality.deny,
+	data.dicomweb.patient.deny,
+	data.dicomweb.posture.deny,
+	data.dicomweb.resource.deny,
+	data.dicomweb.subject.deny,
+})
 
 # METADATA
 # title: Visible rows
@@ -33,32 +54,22 @@ decision := {
 #   Indices into input.rows of the objects of which the metadata would be allowed to the same subject, on the same
 #   device, for the same purpose. Says the same as the decision, without being asked a hundred times.
 # entrypoint: true
-visible contains index if {
-	_may_read_metadata
-	_reads_everywhere
-	some index, row in input.rows
-	row.known == true
-	is_array(row.institutions)
-}
+default visible := []
 
-visible contains index if {
-	_may_read_metadata
-	not _reads_everywhere
-	some index, row in input.rows
-	row.known == true
-	count(row.institutions) > 0
-	every name in row.institutions { name in _read_from }
-}
-
-_may_read_metadata if {
+visible := data.dicomweb.lib.reach.granted(data.dicomweb.lib.subject.roles("metadata"), input.rows, _named) if {
 	input.version == 1
-	count(data.dicomweb.lib.subject.readers) > 0
-	count(data.dicomweb.posture.deny) == 0
+	is_array(input.rows)
+	data.dicomweb.posture.in_order(input.device.posture)
 }
 
-_reads_everywhere if count(data.dicomweb.lib.subject.readers & data.dicomweb.lib.subject.everywhere) > 0
-
-_read_from contains name if {
-	some role in data.dicomweb.lib.subject.readers
-	some name in data.dicomweb.lib.subject.reach[role]
+_named := {
+	"patients": {row.patient_id | some row in input.rows},
+	"institutions": {name |
+		some row in input.rows
+		some name in row.institutions
+	},
+	"modalities": {name |
+		some row in input.rows
+		some name in row.modalities
+	},
 }

@@ -11,6 +11,8 @@ test_deny_when_input_is_empty if {
 		"reasons": [
 			"action-not-permitted",
 			"institution-not-granted",
+			"modality-not-granted",
+			"patient-not-granted",
 			"posture-missing",
 			"posture-stale",
 			"purpose-not-permitted",
@@ -20,7 +22,7 @@ test_deny_when_input_is_empty if {
 		"obligations": [],
 	}
 	data.dicomweb.authz.decision == expected with input as {}
-	data.dicomweb.authz.visible == set() with input as {}
+	data.dicomweb.authz.visible == [] with input as {}
 }
 
 test_deny_when_there_is_no_data if {
@@ -45,6 +47,15 @@ test_deny_when_several_rules_deny if {
 	data.dicomweb.authz.decision == expected with input as i
 }
 
+test_deny_when_hidden_says_so_and_carries_nothing_else if {
+	i := data.dicomweb.lib.fixture.at("technologist", "retrieve", ["South Clinic"])
+	mask := {"type": "mask", "attributes": ["00100010"]}
+	obligations := {"*": [{"type": "hide"}, mask]}
+	expected := {"allow": false, "reasons": ["institution-not-granted"], "obligations": [{"type": "hide"}]}
+	data.dicomweb.authz.decision == expected with input as i
+		with data.roles.technologist.obligations as obligations
+}
+
 test_allow_when_a_search_is_filtered if {
 	i := object.union(data.dicomweb.lib.fixture.asks("technologist", "search"), {"resource": {"known": false}})
 	expected := {"allow": true, "reasons": [], "obligations": [{"type": "filter_rows"}]}
@@ -52,12 +63,19 @@ test_allow_when_a_search_is_filtered if {
 }
 
 _rows := [
-	{"known": true, "institutions": ["North Hospital"]},
-	{"known": true, "institutions": ["South Clinic"]},
-	{"known": true, "institutions": ["North Hospital", "South Clinic"]},
-	{"known": true, "institutions": [""]},
-	{"known": false, "institutions": []},
-	{"known": true, "institutions": []},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": ["South Clinic"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT", "SR"], "institutions": ["North Hospital", "South Clinic"]},
+	{"known": true, "patient_id": "P2", "modalities": ["MR"], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": null, "modalities": ["CT"], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": [""]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": []},
+	{"known": true, "patient_id": "P1", "modalities": [], "institutions": ["North Hospital"]},
+	{"known": true, "modalities": ["CT"], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "institutions": ["North Hospital"]},
+	{"known": "true", "patient_id": "P1", "modalities": ["CT"], "institutions": ["North Hospital"]},
+	{"known": false, "patient_id": null, "modalities": [], "institutions": []},
 	{},
 ]
 
@@ -77,5 +95,22 @@ test_visible_is_what_metadata_would_allow if {
 
 test_visible_is_nothing_when_the_device_is_not_in_order if {
 	i := object.union(data.dicomweb.lib.fixture.posture({"firewall": {"value": false}}), {"rows": _rows})
-	data.dicomweb.authz.visible == set() with input as i
+	data.dicomweb.authz.visible == [] with input as i
+}
+
+test_visible_is_nothing_when_the_version_is_another if {
+	i := object.union(data.dicomweb.lib.fixture.good, {"rows": _rows, "version": 2})
+	data.dicomweb.authz.visible == [] with input as i
+}
+
+test_deny_when_rows_are_no_list if {
+	i := object.union(data.dicomweb.lib.fixture.good, {"rows": null})
+	data.dicomweb.authz.visible == [] with input as i
+}
+
+test_visible_respects_every_boundary if {
+	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": _rows})
+	s := data.dicomweb.lib.fixture.subjects(["all"], {"patients": ["P1"]})
+	r := {"all": data.dicomweb.lib.fixture.role({"modalities": ["CT", "SR"], "institutions": ["North Hospital", "South Clinic"]})}
+	data.dicomweb.authz.visible == [0, 1, 2] with input as i with data.subjects as s with data.roles as r
 }

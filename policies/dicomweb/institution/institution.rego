@@ -23,38 +23,29 @@ deny contains "partial-study" if {
 	_partly_granted
 }
 
-# What is reached everywhere includes objects that name no institution.
 _granted if {
-	data.dicomweb.lib.subject.profile.institutions == "*"
-	some name in data.dicomweb.lib.subject.suited
-	data.roles[name].institutions == "*"
-	is_array(input.resource.institutions)
+	data.dicomweb.resource.not_judged
 } else if {
-	data.dicomweb.resource.names_no_object
-} else if {
-	# The reason is resource-unknown then.
-	input.resource.known == false
-} else if {
-	count(input.resource.institutions) > 0
+	input.resource.institutions[0]
 	every institution in input.resource.institutions { institution in _reached }
 }
 
 _partly_granted if {
 	input.request.level == "study"
-	is_array(input.resource.institutions)
-	some institution in input.resource.institutions
-	institution in _reached
+	count(_reached) > 0
 }
 
+# Those of the object's institutions that are reached.
 _reached contains institution if {
-	some name in _roles
-	some institution in data.dicomweb.lib.subject.reach[name]
+	input.resource.institutions[0]
+	own := data.dicomweb.lib.reach.bound(data.dicomweb.lib.subject.profile.institutions, input.resource.institutions)
+	some role in _roles
+	some institution in data.dicomweb.lib.reach.bound(role.institutions, input.resource.institutions)
+	institution in own
+	institution in input.resource.institutions
 }
 
-# Only suited roles can grant. Without one the request is denied for that, and a wider set keeps that denial from
-# drawing this one after it.
-_roles := data.dicomweb.lib.subject.suited if {
-	count(data.dicomweb.lib.subject.suited) > 0
-} else := data.dicomweb.lib.subject.acting if {
-	count(data.dicomweb.lib.subject.acting) > 0
-} else := data.dicomweb.lib.subject.profile.roles
+# Where no role covers the modalities, the request is denied for that and not for this too.
+_roles := data.dicomweb.modality.covering if {
+	count(data.dicomweb.modality.covering) > 0
+} else := data.dicomweb.lib.subject.judged

@@ -6,9 +6,21 @@ package dicomweb.obligations
 # METADATA
 # description: Obligations that data attaches to the roles in use, for this action or for every action ("*").
 required contains obligation if {
-	some name in data.dicomweb.lib.subject.suited
+	some role in data.dicomweb.lib.subject.suited
 	some action in [input.request.action, "*"]
-	some obligation in data.roles[name].obligations[action]
+	some obligation in role.obligations[action]
+}
+
+# METADATA
+# description: |
+#   A row of a search shows no more than the metadata of its object would: what roles that permit metadata mask, a search
+#   masks too.
+required contains obligation if {
+	input.request.action == "search"
+	some role in data.dicomweb.lib.subject.roles("metadata")
+	some action in ["metadata", "*"]
+	some obligation in role.obligations[action]
+	obligation.type == "mask"
 }
 
 # METADATA
@@ -18,4 +30,14 @@ required contains {"type": "filter_rows"} if {
 	not _sees_everything
 }
 
-_sees_everything if count(data.dicomweb.lib.subject.readers & data.dicomweb.lib.subject.everywhere) > 0
+# METADATA
+# description: |
+#   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
+required contains {"type": "match", "attribute": "00100020", "values": values} if {
+	input.request.action == "search"
+	patients := object.get(data.subjects[input.subject.certificate.name], "patients", "*")
+	values := sort(data.dicomweb.lib.reach.bound(patients, set()))
+	count(values) > 0
+}
+
+_sees_everything if data.dicomweb.lib.reach.unbounded(data.dicomweb.lib.subject.roles("metadata"))

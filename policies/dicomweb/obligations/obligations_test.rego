@@ -42,3 +42,49 @@ test_allow_when_an_obligation_is_for_one_action if {
 	j := data.dicomweb.lib.fixture.asks("technologist", "metadata")
 	data.dicomweb.obligations.required == set() with input as j with data.roles as r
 }
+
+test_allow_when_only_rows_of_the_patients_are_asked_for if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	s := data.dicomweb.lib.fixture.subjects(["radiologist"], {"patients": ["P2", "", "P1", "P1", null]})
+	match := {"type": "match", "attribute": "00100020", "values": ["P1", "P2"]}
+	data.dicomweb.obligations.required == {{"type": "filter_rows"}, match} with input as i with data.subjects as s
+}
+
+test_allow_when_no_patient_is_listed_and_nothing_is_shown if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	every patients in [[], [""], null, false, "P1", {"a": "P1"}] {
+		s := data.dicomweb.lib.fixture.subjects(["radiologist"], {"patients": patients})
+		data.dicomweb.obligations.required == {{"type": "filter_rows"}} with input as i with data.subjects as s
+	}
+}
+
+test_allow_when_metadata_of_some_patients_is_read_and_nothing_is_asked_for if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "metadata")
+	s := data.dicomweb.lib.fixture.subjects(["radiologist"], {"patients": ["P1"]})
+	data.dicomweb.obligations.required == set() with input as i with data.subjects as s
+}
+
+test_allow_when_rows_are_filtered_by_modality if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	r := {"radiologist": data.dicomweb.lib.fixture.role({"modalities": ["CT"]})}
+	data.dicomweb.obligations.required == {{"type": "filter_rows"}} with input as i with data.roles as r
+}
+
+test_search_masks_what_metadata_would_be_masked_of if {
+	i := data.dicomweb.lib.fixture.asks("technologist", "search")
+	mask := {"type": "mask", "attributes": ["00100010"]}
+	masking := {
+		"actions": ["metadata"],
+		"institutions": "*",
+		"default_purpose": "TREAT",
+		"purposes": ["TREAT"],
+		"obligations": {"metadata": [mask]},
+	}
+	found := data.dicomweb.obligations.required with input as i
+		with data.subjects as {"urn:dicomward:device:technologist": {
+			"roles": ["technologist", "masking"],
+			"institutions": ["North Hospital"],
+		}}
+		with data.roles.masking as masking
+	mask in found
+}

@@ -6,6 +6,22 @@
 package dicomweb.posture
 
 # METADATA
+# description: Whether the device is in good order, so that nothing of what follows denies.
+in_order(posture) if {
+	count(data.limits.posture.required) > 0
+	known := object.keys(posture)
+	every name in data.limits.posture.required { name in known }
+	now := time.parse_rfc3339_ns(input.time)
+	every attribute in posture { time.parse_rfc3339_ns(attribute.expires_at) > now }
+	object.get(posture, "disk_encryption", {"value": true}).value == true
+	object.get(posture, "firewall", {"value": true}).value == true
+	object.get(posture, "malware_protection", {"value": true}).value == true
+	object.get(posture, "screen_lock", {"value": true}).value == true
+	object.get(posture, "patch_age_days", {"value": 0}).value >= 0
+	object.get(posture, "patch_age_days", {"value": 0}).value <= data.limits.posture.patch_age_days
+}
+
+# METADATA
 # title: Posture missing
 # description: A required attribute of the device is not known, or nothing is required, which is a mistake.
 # custom:
@@ -38,6 +54,9 @@ deny contains "posture-patches-old" if {
 	not _recently_patched
 	input.device.posture.patch_age_days
 }
+
+# Without a limit, which is a mistake, nothing is known to be recent.
+deny contains "posture-patches-old" if not data.limits.posture.patch_age_days
 
 # METADATA
 # title: Screen not locked

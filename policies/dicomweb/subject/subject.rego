@@ -45,7 +45,7 @@ deny contains "purpose-not-permitted" if {
 # would undo the denial there and not in the embedded engine.
 _suited if count(data.dicomweb.lib.subject.suited) > 0
 
-_known if count(data.dicomweb.lib.subject.profile.roles) > 0
+_known if count(data.dicomweb.lib.subject.held) > 0
 
 _acting if count(data.dicomweb.lib.subject.acting) > 0
 

@@ -70,3 +70,11 @@ test_deny_when_action_and_purpose_come_from_two_roles if {
 	i := object.union(data.dicomweb.lib.fixture.good, p)
 	data.dicomweb.subject.deny == {"purpose-not-permitted"} with input as i with data.subjects as s
 }
+
+# The reasons of a request that no role permits are for what is missing, and not for the object besides.
+test_deny_when_no_role_permits_the_purpose_and_nothing_else_is_said if {
+	p := {"request": {"purpose": {"code": "HRESCH", "source": "header"}}}
+	i := object.union(data.dicomweb.lib.fixture.good, p)
+	expected := {"allow": false, "reasons": ["purpose-not-permitted"], "obligations": []}
+	data.dicomweb.authz.decision == expected with input as i
+}

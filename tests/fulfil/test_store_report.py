@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ArchiveError
-from proxy.fulfil import StoreReports, rows_of, unmet
-from proxy.model import InstanceUid, Obligation, PartHeader, Reason, SeriesUid, StudyUid
+from proxy.fulfil import StoreReports
+from proxy.model import InstanceUid, PartHeader, Reason, SeriesUid, StudyUid
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=12),
@@ -19,87 +19,9 @@ json_values = st.recursive(
 )
 
 
-def obligation(kind: str) -> Obligation:
-    return Obligation(type=kind, body={"type": kind})
-
-
-# ----------------------------------------------------------------------------------------- obligations
-
-
-def test_no_obligation_is_met() -> None:
-    assert unmet(()) is None
-
-
-@pytest.mark.parametrize("kind", ["seal", "filter_rows", "match", "mask", "hide", "limit"])
-def test_obligation_of_the_contract_that_is_not_built_denies(kind: str) -> None:
-    assert unmet([obligation(kind)]) is Reason.NOT_YET
-
-
-@pytest.mark.parametrize("kinds", [["juggle"], ["mask", "juggle"], [""], ["SEAL"]])
-def test_unknown_obligation_denies(kinds: list[str]) -> None:
-    assert unmet([obligation(kind) for kind in kinds]) is Reason.OBLIGATION_UNKNOWN
-
-
-@given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
-def test_no_obligation_at_all_is_ever_forgotten(kinds: list[str]) -> None:
-    assert unmet([obligation(kind) for kind in kinds]) is not None
-
-
-# ------------------------------------------------------------------------------------------------ rows
-
-
 def element(*values: Any) -> dict[str, Any]:
     return {"vr": "UI", "Value": list(values)}
 
-
-def test_rows_show_study_series_and_instance_as_far_as_they_have_them() -> None:
-    rows = [
-        {"0020000D": element("1.1")},
-        {"0020000D": element("1.1"), "0020000E": element("1.2"), "00100010": {"vr": "PN"}},
-        {"00080018": element("1.3"), "0020000E": element("1.2"), "0020000D": element("1.1")},
-    ]
-    assert rows_of(json.dumps(rows).encode()) == [["1.1"], ["1.1", "1.2"], ["1.1", "1.2", "1.3"]]
-    assert rows_of(b"[]") == []
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>",
-        b"null",
-        b"{}",
-        b"[{}]",
-        b"[null]",
-        b'["1.1"]',
-        b'[{"0020000D": "1.1"}]',
-        b'[{"0020000D": {"vr": "UI"}}]',
-        b'[{"0020000D": {"vr": "UI", "Value": []}}]',
-        b'[{"0020000D": {"vr": "UI", "Value": ["1.1", "1.2"]}}]',
-        b'[{"0020000D": {"vr": "UI", "Value": [11]}}]',
-        b'[{"0020000E": {"vr": "UI", "Value": ["1.2"]}}]',
-        b'[{"0020000D": {"vr": "UI"}, "0020000E": {"vr": "UI", "Value": ["1.2"]}}]',
-        b'[{"0020000D": {"Value": ["1.1", "1.5"]}, "0020000E": {"Value": ["1.2"]}}]',
-        b'[{"0020000D": {"Value": ["1.1"]}}, {}]',
-        b"[" * 5000,
-        b'[{"0020000D": {"Value": ["\\ud800"]}}]',
-    ],
-)
-def test_row_that_does_not_say_what_it_shows_is_an_error(body: bytes) -> None:
-    with pytest.raises(ArchiveError):
-        rows_of(body)
-
-
-@given(st.binary(max_size=60) | json_values.map(orjson.dumps))
-def test_whatever_the_archive_says_is_rows_or_an_archive_error(body: bytes) -> None:
-    try:
-        rows = rows_of(body)
-    except ArchiveError:
-        return
-    assert all(row and all(isinstance(uid, str) for uid in row) for row in rows)
-
-
-# -------------------------------------------------------------------------------------- store reports
 
 reports = StoreReports("https://pacs.example:8443")
 
@@ -154,10 +76,21 @@ def test_status_and_failures_follow_ps318(
     stored: list[str] | None, accepted: list[int], refused: list[int], status: int, failures: list[tuple[str, int]]
 ) -> None:
     archive = None if stored is None else archived(*stored)
-    got, body = reports(archive, [part(n) for n in accepted], [(part(n), "institution-not-granted") for n in refused])
+    got, body = reports(
+        archive, [part(n) for n in accepted], [(part(n), Reason.INSTITUTION_NOT_GRANTED) for n in refused]
+    )
     items = json.loads(body)["00081198"]["Value"]
     assert got == status
     assert [(item["00081155"]["Value"][0], item["00081197"]["Value"][0]) for item in items] == failures
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_has_its_failure(reason: Reason) -> None:
+    _, body = reports(None, [], [(part(1), reason)])
+    (item,) = json.loads(body)["00081198"]["Value"]
+    codes = {Reason.STUDY_MISMATCH: 0xA900, Reason.POLICY_UNAVAILABLE: 0xA700}
+    assert item["00081197"] == {"vr": "US", "Value": [codes.get(reason, 0x0124)]}
+    assert reason.value.encode() not in body
 
 
 def test_instance_that_was_not_sent_is_not_reported_as_stored() -> None:
@@ -168,7 +101,7 @@ def test_instance_that_was_not_sent_is_not_reported_as_stored() -> None:
 
 def test_refused_part_is_never_reported_as_stored() -> None:
     """An archive that has the instance already, or lies, does not overrule a refusal."""
-    _, body = reports(archived("9.1", "9.2"), [part(1)], [(part(2), "institution-not-granted")])
+    _, body = reports(archived("9.1", "9.2"), [part(1)], [(part(2), Reason.INSTITUTION_NOT_GRANTED)])
     report = json.loads(body)
     assert [item["00081155"]["Value"][0] for item in report["00081199"]["Value"]] == ["9.1"]
     assert [item["00081155"]["Value"][0] for item in report["00081198"]["Value"]] == ["9.2"]

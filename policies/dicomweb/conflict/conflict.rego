@@ -1,0 +1,30 @@
+# METADATA
+# title: Conflict
+# description: |
+#   A part that contradicts the study or series it goes to, in its patient or otherwise, would change what others see there.
+package dicomweb.conflict
+
+# METADATA
+# description: |
+#   Whether nothing is stored, or what is stored contradicts its study in nothing that data.limits.store does not tolerate.
+tolerated(request, resource) if {
+	request.action != "store"
+} else if {
+	request.instance == null
+} else if {
+	is_array(resource.conflicts)
+	every attribute in resource.conflicts { attribute in data.limits.store.tolerated_conflicts }
+}
+
+# METADATA
+# title: Study mismatch
+# description: |
+#   An attribute of a stored part is another than in the study or series it goes to, or it is not known whether it is.
+# custom:
+#   code: study-mismatch
+deny contains "study-mismatch" if {
+	input.request.action == "store"
+	not _tolerated
+}
+
+_tolerated if tolerated(input.request, input.resource)

@@ -1,0 +1,26 @@
+# METADATA
+# title: Modality
+# description: One role has to cover every modality of an object.
+package dicomweb.modality
+
+# METADATA
+# title: Modality not granted
+# description: The object has a modality, or none, that no role of the subject covers together with its others.
+# custom:
+#   code: modality-not-granted
+deny contains "modality-not-granted" if not _granted
+
+_granted if {
+	data.dicomweb.resource.not_judged
+} else if {
+	count(covering) > 0
+}
+
+# METADATA
+# description: Roles that cover every modality of the object.
+covering := [role |
+	input.resource.modalities[0]
+	some role in data.dicomweb.lib.subject.judged
+	covered := data.dicomweb.lib.reach.bound(object.get(role, "modalities", "*"), input.resource.modalities)
+	every modality in input.resource.modalities { modality in covered }
+]

@@ -1,0 +1,18 @@
+# METADATA
+# title: Patient
+# description: A subject that is held to a list of patients has only what is theirs.
+package dicomweb.patient
+
+# METADATA
+# title: Patient not granted
+# description: The object is of a patient, or of none, that the subject does not reach.
+# custom:
+#   code: patient-not-granted
+deny contains "patient-not-granted" if not _granted
+
+_granted if {
+	data.dicomweb.resource.not_judged
+} else if {
+	boundary := object.get(data.dicomweb.lib.subject.profile, "patients", "*")
+	input.resource.patient_id in data.dicomweb.lib.reach.bound(boundary, [input.resource.patient_id])
+}

@@ -1,0 +1,250 @@
+"""A row is visible if and only if metadata of that object would be allowed, and what is denied has reasons.
+
+Subjects, roles and studies are made up; what may be seen is also computed here, without Rego. Many examples on the
+embedded engine, a batch of the same kind on OPA.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.decide import EmbeddedEngine, read_policies
+from proxy.decide.example import MOMENT, example_input
+from proxy.model import Action, JsonObject, Level, ResourceContext, Row, SeriesUid, StudyUid
+from tests.policies.rego import POLICIES
+from tests.policies.test_rego import opa
+
+NAME = "urn:dicomward:device:x"
+INSTITUTIONS = ["North", "South", ""]
+MODALITIES = ["CT", "MR", ""]
+PATIENTS = ["P1", "P2", "", None]
+PURPOSES = ["TREAT", "HRESCH"]
+ACTIONS = ["search", "metadata", "retrieve", "store"]
+MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+NOT_A_BOUNDARY: list[Any] = [None, False, 1, "North", {"a": "North"}, ["*"]]
+
+
+def some_of(names: list[Any], least: int = 0) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.sampled_from(names), min_size=least, unique=True)
+
+
+def boundary(names: list[str]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.just("*"), st.just("*"), some_of(names), some_of(names), st.sampled_from(NOT_A_BOUNDARY))
+
+
+def with_boundaries(given_: dict[str, st.SearchStrategy[Any]], **optional: st.SearchStrategy[Any]) -> Any:
+    return st.fixed_dictionaries(given_, optional=optional)
+
+
+ROLE = with_boundaries(
+    {
+        "actions": some_of(ACTIONS, 2),
+        "institutions": boundary(INSTITUTIONS),
+        "default_purpose": st.sampled_from([*PURPOSES, "TREAT"]),
+        "purposes": some_of([*PURPOSES, "COC"], 1),
+        "obligations": st.sampled_from([{}, {"*": [{"type": "seal"}]}]),
+    },
+    modalities=boundary(MODALITIES),
+)
+SUBJECT = with_boundaries(
+    {"roles": some_of(["a", "b", "c", "absent"], 1), "institutions": boundary(INSTITUTIONS)},
+    patients=boundary(["P1", "P2", ""]),
+)
+SITE = st.fixed_dictionaries(
+    {
+        "subjects": st.one_of(st.fixed_dictionaries({NAME: SUBJECT}), st.just({})),
+        "roles": st.fixed_dictionaries({"a": ROLE, "b": ROLE}, optional={"c": ROLE}),
+    }
+)
+SERIES = st.lists(st.tuples(st.sampled_from(INSTITUTIONS), st.sampled_from(MODALITIES)), min_size=1, max_size=4)
+STUDIES = st.lists(st.tuples(st.sampled_from(PATIENTS), SERIES), min_size=1, max_size=3)
+
+
+def rows(studies: list[tuple[str | None, list[tuple[str, str]]]]) -> list[Row]:
+    """Each study and each of its series, and an object that the archive does not have."""
+    found = []
+    for number, (patient, series) in enumerate(studies):
+        study = StudyUid(f"1.2.{number}")
+        found.append(Row(level=Level.STUDY, study=study, series=None, resource=resource(patient, series)))
+        found += [
+            Row(
+                level=Level.SERIES,
+                study=study,
+                series=SeriesUid(f"{study}.{index}"),
+                resource=resource(patient, [one]),
+            )
+            for index, one in enumerate(series)
+        ]
+    return [
+        *found,
+        Row(level=Level.STUDY, study=StudyUid("1"), series=None, resource=ResourceContext(known=False, as_of=MOMENT)),
+    ]
+
+
+def resource(patient: str | None, series: list[tuple[str, str]]) -> ResourceContext:
+    return ResourceContext(
+        known=True,
+        as_of=MOMENT,
+        patient_id=patient,
+        institutions=tuple(sorted({institution for institution, _ in series})),
+        modalities=tuple(sorted({modality for _, modality in series})),
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    asked = example_input(NAME, Action(draw(st.sampled_from(ACTIONS))))
+    if draw(st.integers(0, 9)) == 0:
+        asked["device"]["posture"]["firewall"]["value"] = False  # type: ignore[index,call-overload]
+    if draw(st.integers(0, 3)) == 0:
+        actions = draw(some_of(ACTIONS, 1))
+        asked["subject"]["certificate"]["authority_actions"] = actions  # type: ignore[index,call-overload]
+    purpose = draw(st.sampled_from([None, None, *PURPOSES, "NONSENSE"]))
+    asked["request"]["purpose"] = purpose and {"code": purpose, "source": "header"}  # type: ignore[index,call-overload]
+    asked["rows"] = [row.to_wire() for row in rows(draw(STUDIES))]
+    return {"site": draw(SITE), "input": asked}
+
+
+def of_row(asked: JsonObject, row: JsonObject, action: str = "metadata") -> JsonObject:
+    """The question whose answer ``visible`` must give for a row."""
+    place = {name: row[name] for name in ("level", "study", "series")}
+    attributes = {name: value for name, value in row.items() if name not in place}
+    request: Any = {**asked["request"], **place, "action": action}  # type: ignore[dict-item]
+    return {**asked, "request": request, "resource": attributes, "rows": []}
+
+
+def within(limit: Any, name: str | None) -> bool:
+    return limit == "*" or (isinstance(limit, list) and bool(name) and name in limit)
+
+
+def expected(case: dict[str, Any], row: dict[str, Any]) -> bool:
+    asked, site = case["input"], case["site"]
+    certificate, purpose = asked["subject"]["certificate"], asked["request"]["purpose"]
+    subject = site["subjects"].get(NAME)
+    if subject is None or not row["known"] or "metadata" not in certificate["authority_actions"]:
+        return False
+    if not asked["device"]["posture"]["firewall"]["value"] or (purpose and purpose["code"] == "NONSENSE"):
+        return False
+    roles = [
+        role
+        for role in (site["roles"].get(name) for name in subject["roles"])
+        if role
+        and "metadata" in role["actions"]
+        and (purpose["code"] if purpose else role["default_purpose"]) in role["purposes"]
+        and all(within(role.get("modalities", "*"), modality) for modality in row["modalities"])
+    ]
+    return within(subject.get("patients", "*"), row["patient_id"]) and all(
+        within(subject["institutions"], name) and any(within(role["institutions"], name) for role in roles)
+        for name in row["institutions"]
+    )
+
+
+class Sites:
+    """One engine to which other data is given for each example."""
+
+    def __init__(self) -> None:
+        policies = read_policies(POLICIES)
+        self.rest = {
+            name: value for name, value in orjson.loads(policies.data()).items() if name not in ("subjects", "roles")
+        }
+        self.engine = EmbeddedEngine(policies)
+
+    def at(self, site: dict[str, Any]) -> EmbeddedEngine:
+        self.engine._engine.clear_data()
+        self.engine._engine.add_data_json(orjson.dumps({**self.rest, **site}).decode())
+        return self.engine
+
+    def reasons(self) -> list[str]:
+        """What every rule that denies says of the last input."""
+        found: list[str] = orjson.loads(self.engine._engine.eval_rule_as_json("data.dicomweb.authz.reasons"))
+        return found
+
+
+@pytest.fixture(scope="module")
+def sites() -> Sites:
+    return Sites()
+
+
+@settings(MANY)
+@given(cases())
+def test_a_row_is_visible_if_and_only_if_its_metadata_would_be_allowed(sites: Sites, case: dict[str, Any]) -> None:
+    engine = sites.at(case["site"])
+    visible = engine.visible_now(case["input"])
+    for index, row in enumerate(case["input"]["rows"]):
+        verdict = engine.decide_now(of_row(case["input"], row))
+        assert verdict.allow == (index in visible) == expected(case, row), (index, verdict)
+
+
+@settings(MANY)
+@given(cases(), st.sampled_from([None, "1.2.3.4"]), st.sampled_from([[], ["PatientID"], None]))
+def test_what_is_not_allowed_has_reasons_and_what_is_has_none(
+    sites: Sites, case: dict[str, Any], instance: str | None, conflicts: list[str] | None
+) -> None:
+    engine = sites.at(case["site"])
+    for row in case["input"]["rows"]:
+        asked: Any = of_row(case["input"], row, case["input"]["request"]["action"])
+        asked["request"]["instance"] = instance
+        asked["resource"]["conflicts"] = conflicts
+        verdict = engine.decide_now(asked)  # raises for a denial without reasons
+        assert verdict.allow == (sites.reasons() == [])
+
+
+@settings(MANY)
+@given(cases())
+def test_without_a_filter_everything_is_visible(sites: Sites, case: dict[str, Any]) -> None:
+    """Where a search is allowed and rows are not filtered, filtering them would have changed nothing."""
+    engine = sites.at(case["site"])
+    asked = {**case["input"], "request": {**case["input"]["request"], "action": "search"}}
+    verdict = engine.decide_now(asked)
+    if verdict.allow and "filter_rows" not in {obligation.type for obligation in verdict.obligations}:
+        known = {index for index, row in enumerate(asked["rows"]) if row["known"]}
+        assert engine.visible_now(asked) == known
+        assert "patients" not in case["site"]["subjects"][NAME] or case["site"]["subjects"][NAME]["patients"] == "*"
+
+
+QUERY = """[answer |
+  some case in input.cases
+  rows := case.input
+  subjects := case.site.subjects
+  roles := case.site.roles
+  visible := data.dicomweb.authz.visible with input as rows with data.subjects as subjects with data.roles as roles
+  decisions := [decision |
+    some asked in case.asked
+    decision := data.dicomweb.authz.decision with input as asked with data.subjects as subjects with data.roles as roles
+  ]
+  answer := {"visible": visible, "decisions": decisions}
+]"""
+
+
+def test_opa_answers_the_same(sites: Sites) -> None:
+    batch: list[dict[str, Any]] = []
+
+    @settings(MANY, max_examples=60, database=None)
+    @given(cases())
+    def collect(case: dict[str, Any]) -> None:
+        batch.append({**case, "asked": [of_row(case["input"], row) for row in case["input"]["rows"]]})
+
+    collect()
+    done = subprocess.run(
+        [opa(), "eval", "--format=raw", "--stdin-input"]
+        + [f"--data={Path(POLICIES) / folder}" for folder in ("dicomweb", "lib", "data")]
+        + [QUERY],
+        input=orjson.dumps({"cases": batch}),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for case, answer in zip(batch, orjson.loads(done.stdout), strict=True):
+        engine = sites.at(case["site"])
+        assert set(answer["visible"]) == engine.visible_now(case["input"])
+        for index, (asked, decision) in enumerate(zip(case["asked"], answer["decisions"], strict=True)):
+            verdict = engine.decide_now(asked)
+            obligations = [obligation.body for obligation in verdict.obligations]
+            assert decision == {"allow": verdict.allow, "reasons": [*verdict.reasons], "obligations": obligations}
+            assert decision["allow"] == (index in answer["visible"])
