@@ -10,7 +10,6 @@ import logging
 import signal
 import ssl
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ from proxy.forward.archive_client import ArchiveSettings
 from proxy.gauges import gauges
 from proxy.journey import Journey
 from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext, Row
-from proxy.ports import PartReader
 from proxy.rooms import Rooms
 from proxy.succession import Succession, last_origin
 
@@ -48,23 +46,6 @@ YOUNG_OBJECTS = 20_000
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class _Multipart:
-    """:class:`proxy.ports.MultipartRules` from the interpret room."""
-
-    parts: int
-    header_bytes: int
-
-    def reader(self, boundary: str) -> PartReader:
-        return interpret.MultipartReader(boundary, max_parts=self.parts, max_dicom_header_bytes=self.header_bytes)
-
-    def opening(self, boundary: str, first: bool) -> bytes:
-        return interpret.part_opening(boundary, first)
-
-    def closing(self, boundary: str) -> bytes:
-        return interpret.closing(boundary)
 
 
 class _Archive:
@@ -129,7 +110,9 @@ class App:
             engine=self.engine,
             fulfilment=fulfil.Fulfilling(site.listen.public_url),
             archive=_Archive(self.client, self.context),
-            multipart=_Multipart(site.limits.parts, site.limits.part_header_bytes),
+            multipart=interpret.StrictMultipart(
+                max_parts=site.limits.parts, max_dicom_header_bytes=site.limits.part_header_bytes
+            ),
             store_report=fulfil.StoreReports(site.listen.public_url),
             problem=answer.problem_of,
             recorder=self.spool,

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from aiohttp import hdrs
 
 from proxy.errors import ArchiveError, ArchiveRefusedError
-from proxy.model import Action, DicomRequest, Representation
+from proxy.model import PIXEL_TYPES, Action, DicomRequest, Representation
 
 MULTIPART: Final = "multipart/related"
 
@@ -26,20 +26,7 @@ _IMAGES: Final = frozenset({"image/jpeg", "image/png"})
 _PART_TYPES: Final = {
     Representation.DICOM: frozenset({"application/dicom"}),
     Representation.BULK: frozenset({"application/octet-stream"}),
-    # PS3.18 8.7.3.3: uncompressed, image, video.
-    Representation.PIXELS: frozenset(
-        {
-            "application/octet-stream",
-            "image/jpeg",
-            "image/jls",
-            "image/jp2",
-            "image/jpx",
-            "image/dicom-rle",
-            "image/jphc",
-            "video/mpeg",
-            "video/mp4",
-        }
-    ),
+    Representation.PIXELS: frozenset(PIXEL_TYPES),
 }
 
 _SEARCH_STATUS: Final = frozenset({200, 204})

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from proxy.errors import ArchiveError
 from proxy.fulfil.multipart import closing, content_type, new_boundary, opening
 from proxy.fulfil.part_heads import PartHead
 from proxy.fulfil.parts import PartReader
-from proxy.model import DicomRequest, Representation
+from proxy.model import PIXEL_TYPES, DicomRequest, Representation
 from proxy.ports import ArchiveAnswer
-
-_FRAME_TYPES: Final = frozenset(
-    {
-        "application/octet-stream",
-        "image/jpeg",
-        "image/jls",
-        "image/jp2",
-        "image/jpx",
-        "image/dicom-rle",
-        "image/jphc",
-        "video/mpeg",
-        "video/mp4",
-    }
-)
-"""PS3.18 8.7.3.3: media types of compressed and uncompressed pixel data."""
 
 
 class Parts:
@@ -90,7 +74,7 @@ class Parts:
     def _check(self, head: PartHead) -> None:
         request = self._request
         if request.representation is Representation.PIXELS:
-            fits = head.media_type in _FRAME_TYPES
+            fits = head.media_type in PIXEL_TYPES
         else:
             fits = head.media_type == request.media_type
         if not fits or (self._first is not None and head.media_type != self._first.media_type):

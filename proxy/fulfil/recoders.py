@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from proxy.errors import ArchiveError
@@ -14,7 +15,7 @@ from proxy.model import DicomRequest, Level
 from proxy.ports import Dataset
 
 
-class _Metadata:
+class _Metadata(ABC):
     """Datasets of instances, each of which must be of the object that was asked for."""
 
     length: int | None = None
@@ -46,11 +47,11 @@ class _Metadata:
             self._begun = True
         return made
 
-    def _written(self, dataset: Dataset, first: bool) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _written(self, dataset: Dataset, first: bool) -> bytes: ...
 
-    def _closed(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _closed(self) -> bytes: ...
 
 
 class JsonMetadata(_Metadata):

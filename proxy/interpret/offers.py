@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.model import MEDIA_TYPES, Representation
+from proxy.model import MEDIA_TYPES, PIXEL_TYPES, Representation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +47,7 @@ def _plain(representation: Representation, media_type: str = "") -> Offer:
     return Offer(representation=representation, media_type=media_type or MEDIA_TYPES[representation])
 
 
-_PIXEL_TYPES: Final = (
-    "application/octet-stream",
-    "image/jpeg",
-    "image/jls",
-    "image/jp2",
-    "image/jpx",
-    "image/dicom-rle",
-    "image/jphc",
-    "video/mpeg",
-    "video/mp4",
-)
-_FRAMES: Final = tuple(_parts(Representation.PIXELS, name) for name in _PIXEL_TYPES)
+_FRAMES: Final = tuple(_parts(Representation.PIXELS, name) for name in PIXEL_TYPES)
 _JSON: Final = _plain(Representation.JSON)
 
 JSON: Final = Offers((_JSON,))
@@ -68,7 +57,7 @@ ATTRIBUTES: Final = Offers((_JSON, _parts(Representation.XML), _plain(Representa
 OBJECTS: Final = Offers((_parts(Representation.DICOM),))
 OBJECT: Final = Offers((_parts(Representation.DICOM), _bare(Representation.DICOM)))
 FRAMES: Final = Offers(_FRAMES)
-FRAME: Final = Offers((*_FRAMES, *(_bare(Representation.PIXELS, name) for name in _PIXEL_TYPES)))
+FRAME: Final = Offers((*_FRAMES, *(_bare(Representation.PIXELS, name) for name in PIXEL_TYPES)))
 BULK: Final = Offers((_parts(Representation.BULK), _bare(Representation.BULK)))
 IMAGES: Final = Offers((_plain(Representation.IMAGE), _plain(Representation.IMAGE, "image/png")))
 WADO: Final = Offers((*IMAGES.of, _bare(Representation.DICOM)))

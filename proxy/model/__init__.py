@@ -8,6 +8,7 @@ the canonical form of a float is a quarrel nobody needs.
 
 from proxy.model.asked import (
     MEDIA_TYPES,
+    PIXEL_TYPES,
     Action,
     Capabilities,
     DicomRequest,
@@ -43,6 +44,7 @@ __all__ = [
     "CAPABILITIES",
     "MAX_INTEGER",
     "MEDIA_TYPES",
+    "PIXEL_TYPES",
     "Action",
     "Arrival",
     "Capabilities",

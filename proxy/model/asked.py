@@ -56,6 +56,20 @@ MEDIA_TYPES: Final = {
 """The media type of each representation, or of its parts, where the client does not choose another."""
 
 
+PIXEL_TYPES: Final = (
+    "application/octet-stream",
+    "image/jpeg",
+    "image/jls",
+    "image/jp2",
+    "image/jpx",
+    "image/dicom-rle",
+    "image/jphc",
+    "video/mpeg",
+    "video/mp4",
+)
+"""Media types of frames (PS3.18 8.7.3.3): uncompressed, image, video."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """The query of a search in canonical order. Keys are eight-digit tags."""
