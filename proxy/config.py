@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from proxy.errors import ConfigurationError
+from proxy.model import Reason
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
@@ -23,10 +33,21 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
     return path if path.is_absolute() else (base / path)
 
 
+def _located(location: str, info: ValidationInfo) -> str:
+    if "://" not in location:
+        return str(_existing(Path(location), info))
+    parts = urlsplit(location)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("must be a file, or an http or https address without credentials and fragment")
+    return location
+
+
 SitePath = Annotated[Path, AfterValidator(_existing)]
+Location = Annotated[str, AfterValidator(_located)]
+"""A file, relative to the configuration, or an http or https address."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store"]
+Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture", "manage_posture"]
 
 
 class Section(BaseModel):
@@ -114,25 +135,151 @@ class Authority(Section):
     """A certificate authority whose certificates are heard."""
 
     name: str = Field(min_length=1, max_length=64, description="Name in policy input, records and metrics.")
-    certificate: SitePath = Field(description="PEM file: the authority's certificate, intermediates after it.")
-    crls: tuple[SitePath, ...] = Field(min_length=1, description="PEM or DER files: one CRL of each CA in the chain.")
+    certificate: SitePath = Field(description="PEM file: the self-signed certificate of the authority, and no other.")
+    intermediates: tuple[SitePath, ...] = Field(
+        (), description="PEM files: certificates of the authorities below it that issue to devices."
+    )
+    crls: tuple[Location, ...] = Field(
+        min_length=1,
+        description=(
+            "One CRL of each authority in the chain, PEM or DER: a file, or an http or https address that it is "
+            "fetched from. Addresses within certificates are not followed."
+        ),
+    )
+    crl_refresh_s: Seconds = Field(300, description="How often CRLs are fetched from their addresses.")
+    crl_grace_s: float = Field(
+        0,
+        ge=0,
+        le=604_800,
+        description=(
+            "How long after a CRL's nextUpdate certificates that it does not name are still taken, with status `grace` "
+            "in policy input and record."
+        ),
+    )
     actions: tuple[Action, ...] = Field(
-        default=("search", "metadata", "retrieve", "render", "bulkdata", "store"),
+        default=("search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture"),
         min_length=1,
         description="What certificates of this authority may ask for, whatever policy says.",
     )
+    profile: Literal["compatible", "strong", "cnsa"] = Field(
+        "compatible",
+        description=(
+            "Keys and signatures accepted, in the whole chain. compatible: 112 bits and more (NIST SP 800-57 part 1), "
+            "RSA from 2048 bits. strong: 128 bits and more, RSA from 3072 bits. cnsa: P-384 or RSA from 3072 bits, SHA-384 "
+            "and longer (CNSA 1.0)."
+        ),
+    )
+    depth: int = Field(2, ge=0, le=8, description="Most intermediate authorities between a certificate and this one.")
+    names: tuple[str, ...] = Field(
+        (),
+        description=(
+            "What its certificates may name: beginnings of URIs that end in / or :, endings of DNS names that begin with "
+            "a dot, or whole names. Empty: any. With SPIFFE it is how an authority is held to its trust domain."
+        ),
+    )
+    roles_from_organizational_unit: bool = Field(
+        False, description="Whether the OU attributes of a certificate's subject are roles of this site."
+    )
+    users: Literal["none", "optional", "required"] = Field(
+        "none",
+        description=(
+            "Whether an access token says which user asks. none: Authorization is not read. optional: without a token "
+            "the certificate's own subject asks. required: without one nothing is allowed but posture reports."
+        ),
+    )
+
+
+class Issuer(Section):
+    """An OpenID provider whose access tokens are heard. Tokens are JWTs bound to the certificate (RFC 8705, RFC 9068)."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="Name in policy input, records and ids of users.")
+    issuer: str = Field(min_length=1, max_length=512, description="The claim `iss`, exactly.")
+    audience: str = Field(min_length=1, max_length=512, description="What the claim `aud` has to contain.")
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
+        ("ES256",), min_length=1, description="Signature algorithms accepted, and no others."
+    )
+    types: tuple[Literal["at+jwt", "JWT"], ...] = Field(
+        ("at+jwt",), min_length=1, description="Values of the header `typ` accepted; RFC 9068 asks for at+jwt."
+    )
+    jwks: Location = Field(description="JSON Web Key Set of the issuer: a file, or an https address.")
+    ca_file: SitePath | None = Field(None, description="PEM file: the authority behind the address of `jwks`.")
+    jwks_refresh_s: Seconds = Field(300, description="How often the key set is fetched.")
+    jwks_max_age_s: Seconds = Field(3600, description="Without a fetch for so long, its keys verify nothing any more.")
+    leeway_s: float = Field(5, ge=0, le=60, description="Difference between clocks forgiven in times of tokens.")
+    roles_claim: str | None = Field(
+        None, max_length=64, description="Claim that lists roles; without it tokens give none."
+    )
+    purpose_claim: str | None = Field(None, max_length=64, description="Claim that tells the purpose of use.")
 
 
 class Identify(Section):
     authorities: tuple[Authority, ...] = Field(min_length=1, description="The authorities, at least one.")
-    device_san: Literal["uri", "dns"] = Field(
-        "uri", description="Kind of subject alternative name that names a device."
+    device_san: Literal["uri", "dns", "spiffe"] = Field(
+        "uri",
+        description="Kind of subject alternative name that names a device; spiffe: the one URI, in the form of a SPIFFE ID.",
     )
-    reload_s: Seconds = Field(1, description="How often authority and CRL files are looked at.")
+    reload_s: Seconds = Field(
+        1,
+        description="How often files of authorities, CRLs, keys and the directory, and the server's own, are looked at.",
+    )
+    crl_cache: SitePath | None = Field(
+        None,
+        description="Folder for CRLs that were fetched, needed where some are: a start must not depend on a network.",
+    )
+    issuers: tuple[Issuer, ...] = Field((), description="OpenID providers, where certificates come with users.")
+    directory: SitePath | None = Field(
+        None, description="JSON file of roles, by user id and by device name; read again when it changes."
+    )
 
 
-class PostureStoreSection(Section):
+class ManagedAttribute(Section):
+    """What one policy of the management system says of a device."""
+
+    policy: str = Field(min_length=1, max_length=256, description="Name of the policy there, exactly.")
+    attribute: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The attribute it tells.")
+    passing: bool | int | str = Field(True, description="Value where the policy passes.")
+    failing: bool | int | str = Field(False, description="Value where it fails.")
+
+
+class Managed(Section):
+    """A management system that tells posture of its devices by a signed webhook (Standard Webhooks 1.0)."""
+
+    shape: Literal["fleet"] = Field("fleet", description="What its bodies look like: fleet is Fleet (fleetdm.com).")
+    source: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="Name in policy input and records.")
+    secret_file: SitePath = Field(description="File with the shared secret in Base64, at least 24 bytes, mode 0600.")
+    authority: str = Field(description="Name of the authority that issues its devices' certificates.")
+    device: str = Field(description="Name of a device, with {} for what the system calls it, for example urn:pc:{}.")
+    key: Literal["hostname", "uuid", "hardware_serial"] = Field(
+        "hostname", description="By what the system calls a device in the names above."
+    )
+    valid_s: Seconds = Field(7200, description="How long what it says holds.")
+    tolerance_s: Seconds = Field(300, description="Oldest timestamp of a webhook that is taken.")
+    attributes: tuple[ManagedAttribute, ...] = Field(min_length=1, description="Which of its policies tell what.")
+
+    @field_validator("device")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        if value.count("{}") != 1 or "{" in value.replace("{}", "") or "}" in value.replace("{}", ""):
+            raise ValueError("has {} exactly once and no other braces")
+        return value
+
+
+class PostureSection(Section):
+    """What is known of devices, and how it is told."""
+
     store: SitePath = Field(description="SQLite file of device posture.")
+    report_valid_s: Seconds = Field(900, description="How long a device's own report holds at most.")
+    report_skew_s: float = Field(60, gt=0, le=600, description="Difference between a device's clock and ours forgiven.")
+    report_bytes: int = Field(65_536, ge=1024, le=2**20, description="Longest body of a report.")
+    managed: Managed | None = None
+
+
+class Remedy(Section):
+    """What to do about a reason, told in answers beside the built-in text."""
+
+    reason: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Code of the reason, see docs/reasons.md.")
+    text: str = Field(min_length=1, max_length=500, description="What the site wants its users to do.")
+    link: str | None = Field(None, pattern=r"^https://[!-~]{1,400}$", description="Where that is explained.")
 
 
 class ArchiveSection(Section):
@@ -208,12 +355,33 @@ class Site(Section):
     listen: Listen
     limits: Limits = Limits()
     identify: Identify
-    posture: PostureStoreSection
+    posture: PostureSection
     archive: ArchiveSection
     policy: PolicySection
     record: RecordSection
     ledger: Ledger
     lease: Lease = Lease()
+    remedies: tuple[Remedy, ...] = Field((), description="What to do about a refusal, in the site's own words.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Site:
+        identify = self.identify
+        names = [authority.name for authority in identify.authorities]
+        if len(set(names)) != len(names):
+            raise ValueError("identify.authorities: two have the same name")
+        if len({issuer.name for issuer in identify.issuers}) != len(identify.issuers):
+            raise ValueError("identify.issuers: two have the same name")
+        if not identify.issuers and any(authority.users != "none" for authority in identify.authorities):
+            raise ValueError("identify.issuers: an authority has users, and no issuer is there")
+        if identify.crl_cache is None and any("://" in crl for each in identify.authorities for crl in each.crls):
+            raise ValueError("identify.crl_cache: is needed where CRLs are fetched")
+        managed = self.posture.managed
+        if managed is not None and managed.authority not in names:
+            raise ValueError("posture.managed.authority: there is no authority of that name")
+        for remedy in self.remedies:
+            if remedy.reason not in {reason.value for reason in Reason}:
+                raise ValueError(f"remedies: there is no reason {remedy.reason}")
+        return self
 
 
 def load_site(path: Path) -> Site:
@@ -243,7 +411,16 @@ def _check_files(site: Site) -> None:
     ]
     for number, authority in enumerate(site.identify.authorities):
         needed.append((f"identify.authorities.{number}.certificate", authority.certificate))
+        needed += [(f"identify.authorities.{number}.intermediates", path) for path in authority.intermediates]
+    for number, issuer in enumerate(site.identify.issuers):
+        if issuer.ca_file is not None:
+            needed.append((f"identify.issuers.{number}.ca_file", issuer.ca_file))
+    if site.identify.directory is not None:
+        needed.append(("identify.directory", site.identify.directory))
     secrets: list[tuple[str, Path]] = [("listen.key", site.listen.key)]
+    if site.posture.managed is not None:
+        needed.append(("posture.managed.secret_file", site.posture.managed.secret_file))
+        secrets.append(("posture.managed.secret_file", site.posture.managed.secret_file))
     if site.archive.credentials_file is not None:
         needed.append(("archive.credentials_file", site.archive.credentials_file))
         secrets.append(("archive.credentials_file", site.archive.credentials_file))

@@ -20,6 +20,7 @@ from proxy.model import (
     PartHeader,
     Peer,
     Posture,
+    PostureReport,
     Principal,
     Query,
     Reason,
@@ -27,6 +28,7 @@ from proxy.model import (
     Refusal,
     ResourceContext,
     SeriesUid,
+    SiteRequest,
     StudyContext,
     StudyUid,
     Verdict,
@@ -86,8 +88,11 @@ class Exchange(Protocol):
 
 
 class Identifier(Protocol):
-    def identify(self, peer: Peer, now: datetime) -> Principal:
-        """Judge the certificate now. Never raises for what a peer can cause: reasons are in the value."""
+    def identify(self, peer: Peer, authorization: Sequence[bytes], now: datetime) -> Principal:
+        """Judge certificate and access token now. Never raises for what a peer can cause: reasons are in the value.
+
+        :param authorization: values of ``Authorization`` as sent; a secret, never repeated in what is returned
+        """
         ...
 
 
@@ -100,8 +105,37 @@ class PostureSource(Protocol):
         ...
 
 
+class PostureDesk(Protocol):
+    """Takes in what is said of devices: reports of their own, and those of a management system."""
+
+    report_bytes: int
+    """Longest body of a report."""
+
+    def nonce(self, principal: Principal, now: datetime) -> str:
+        """What the device must sign with its next report: good for a minute, for this certificate and once."""
+        ...
+
+    def examine(
+        self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
+    ) -> PostureReport | Reason:
+        """Check a report. Its nonce is spent, whatever comes of it.
+
+        :raises PostureUnavailableError: the store could not be read or written
+        """
+        ...
+
+    def accept(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | Reason:
+        """Put what was examined in force: the devices of which a value changed.
+
+        ``Reason.REPORT_REPLAYED`` where a later report came in meanwhile.
+
+        :raises PostureUnavailableError: the store could not be written
+        """
+        ...
+
+
 class Interpreter(Protocol):
-    def __call__(self, arrival: Arrival) -> DicomRequest | Capabilities | Refusal: ...
+    def __call__(self, arrival: Arrival) -> DicomRequest | SiteRequest | Capabilities | Refusal: ...
 
 
 class PolicyEngine(Protocol):
