@@ -165,16 +165,16 @@ class Authority(Section):
         "compatible",
         description=(
             "Keys and signatures accepted, in the whole chain. compatible: 112 bits and more (NIST SP 800-57 part 1), "
-            "RSA from 2048 bits. strong: 128 bits and more, RSA from 3072 bits. cnsa: P-384 or RSA from 3072 bits, SHA-384 "
-            "and longer (CNSA 1.0)."
+            "RSA from 2048 bits. strong: 128 bits and more, RSA from 3072 bits. cnsa: P-384 or RSA from 3072 bits, "
+            "SHA-384 and longer (CNSA 1.0)."
         ),
     )
     depth: int = Field(2, ge=0, le=8, description="Most intermediate authorities between a certificate and this one.")
     names: tuple[str, ...] = Field(
         (),
         description=(
-            "What its certificates may name: beginnings of URIs that end in / or :, endings of DNS names that begin with "
-            "a dot, or whole names. Empty: any. With SPIFFE it is how an authority is held to its trust domain."
+            "What its certificates may name: beginnings of URIs that end in / or :, endings of DNS names that begin "
+            "with a dot, or whole names. Empty: any. With SPIFFE it is how an authority is held to its trust domain."
         ),
     )
     roles_from_organizational_unit: bool = Field(
@@ -190,7 +190,7 @@ class Authority(Section):
 
 
 class Issuer(Section):
-    """An OpenID provider whose access tokens are heard. Tokens are JWTs bound to the certificate (RFC 8705, RFC 9068)."""
+    """An OpenID provider whose access tokens are heard: JWTs (RFC 9068) bound to the certificate (RFC 8705)."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="Name in policy input, records and ids of users.")
     issuer: str = Field(min_length=1, max_length=512, description="The claim `iss`, exactly.")
@@ -207,7 +207,7 @@ class Issuer(Section):
     jwks_max_age_s: Seconds = Field(3600, description="Without a fetch for so long, its keys verify nothing any more.")
     leeway_s: float = Field(5, ge=0, le=60, description="Difference between clocks forgiven in times of tokens.")
     roles_claim: str | None = Field(
-        None, max_length=64, description="Claim that lists roles; without it tokens give none."
+        None, max_length=64, description="Claim that lists roles; none: tokens give no roles."
     )
     purpose_claim: str | None = Field(None, max_length=64, description="Claim that tells the purpose of use.")
 
@@ -216,11 +216,11 @@ class Identify(Section):
     authorities: tuple[Authority, ...] = Field(min_length=1, description="The authorities, at least one.")
     device_san: Literal["uri", "dns", "spiffe"] = Field(
         "uri",
-        description="Kind of subject alternative name that names a device; spiffe: the one URI, in the form of a SPIFFE ID.",
+        description="Kind of subject alternative name that names a device; spiffe: the one URI, a SPIFFE ID.",
     )
     reload_s: Seconds = Field(
         1,
-        description="How often files of authorities, CRLs, keys and the directory, and the server's own, are looked at.",
+        description="How often files of authorities, CRLs, issuers, the directory and the server are looked at.",
     )
     crl_cache: SitePath | None = Field(
         None,

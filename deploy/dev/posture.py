@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.dev.pki import IDENTITIES, DevPki
-from proxy.model import DeviceId, PostureAttribute
+from proxy.model import DeviceId, PostureAttribute, Trust
 from proxy.posture.store import PostureStore
 
 COMPLIANT: Final[Mapping[str, bool | int]] = {
@@ -31,7 +31,7 @@ def attributes(
     """``values`` as this stack's device management would report them."""
     return {
         name: PostureAttribute(
-            value=value, source="dev-stack", trust="managed", issued_at=issued_at, expires_at=issued_at + valid
+            value=value, source="dev-stack", trust=Trust.MANAGED, issued_at=issued_at, expires_at=issued_at + valid
         )
         for name, value in values.items()
     }

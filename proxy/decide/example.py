@@ -22,6 +22,7 @@ from proxy.model import (
     Row,
     SeriesUid,
     StudyUid,
+    Trust,
 )
 
 MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,7 +90,7 @@ def _posture() -> Posture:
             name: PostureAttribute(
                 value=value,
                 source="example",
-                trust="reported",
+                trust=Trust.REPORTED,
                 issued_at=MOMENT,
                 expires_at=MOMENT + timedelta(hours=1),
             )

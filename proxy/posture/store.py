@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import PostureUnavailableError
-from proxy.model import MAX_INTEGER, DeviceId, Posture, PostureAttribute
+from proxy.model import MAX_INTEGER, DeviceId, Posture, PostureAttribute, Trust
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS device (
@@ -115,7 +115,7 @@ def _attribute(each: dict[str, Any]) -> PostureAttribute:
     return PostureAttribute(
         value=value,
         source=str(each["source"]),
-        trust=str(each["trust"]),
+        trust=Trust(each["trust"]),
         issued_at=_time(each["issued_at"]),
         expires_at=_time(each["expires_at"]),
     )
