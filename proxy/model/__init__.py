@@ -27,6 +27,9 @@ from proxy.model.asked import (
     StudyContext,
 )
 from proxy.model.asking import (
+    ATTRIBUTES,
+    REPORT_MEDIA_TYPE,
+    REPORT_TYPE,
     Arrival,
     DeviceClaims,
     Peer,
@@ -56,10 +59,13 @@ from proxy.model.reasons import CAPABILITIES, Reason
 from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
 
 __all__ = [
+    "ATTRIBUTES",
     "CAPABILITIES",
     "MAX_INTEGER",
     "MEDIA_TYPES",
     "PIXEL_TYPES",
+    "REPORT_MEDIA_TYPE",
+    "REPORT_TYPE",
     "Action",
     "Arrival",
     "Capabilities",

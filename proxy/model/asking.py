@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from proxy.model.base import DeviceId, JsonObject, JsonValue, wire_time
 from proxy.model.reasons import Reason
@@ -167,6 +168,23 @@ class Trust(StrEnum):
 
 
 _RANKS = {Trust.REPORTED: 0, Trust.MANAGED: 1, Trust.ATTESTED: 2}
+
+
+REPORT_TYPE: Final = "dicomward-posture+jwt"
+"""``typ`` of a device's report, so that nothing else the device's key signs can be taken for one (RFC 8725 3.11)."""
+REPORT_MEDIA_TYPE: Final = "application/jose"
+
+ATTRIBUTES: Final[Mapping[str, type[bool | int | str]]] = {
+    "disk_encryption": bool,
+    "firewall": bool,
+    "malware_protection": bool,
+    "os_name": str,
+    "os_version": str,
+    "patch_age_days": int,
+    "screen_lock": bool,
+    "secure_boot": bool,
+}
+"""What the agent of this product tells, and of which type. A site may have others of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
