@@ -20,6 +20,7 @@ from proxy.model import (
     OutcomeStatus,
     PartHeader,
     Posture,
+    PostureReport,
     Principal,
     Refusal,
     Verdict,
@@ -54,10 +55,12 @@ def decision(
     verdict: Verdict,
     rows: Sequence[Sequence[str]] | None = None,
     scanned: int = 0,
+    report: PostureReport | None = None,
 ) -> JsonObject:
     """``input`` is the whole policy input, or, where policy was not asked, what is known of who asked for what.
 
     Of a search ``rows`` names the objects shown, and ``scanned`` counts those of the archive that were judged for it.
+    ``report`` is what is taken in of devices.
     """
     body: JsonObject = {
         "v": 1,
@@ -79,6 +82,8 @@ def decision(
     if rows is not None:
         body["rows"] = [list(row) for row in rows]
         body["scanned"] = scanned
+    if report is not None:
+        body["report"] = report.to_wire()
     return body
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import orjson
 
+from proxy.failing import failing
+from proxy.model import JsonObject, Posture, wire_time
 from proxy.model import Reason as R  # noqa: N817 - a table of sixty lines
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -173,15 +176,47 @@ CATALOGUE: Final[dict[R, Entry]] = {
 _ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 401, 403, 404)
 
 
-def problem_of(reasons: Sequence[str], decision: str) -> Problem:
-    """Status and ``application/problem+json`` body (RFC 9457) for a refusal."""
-    entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
-    first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
-    body = {
-        "type": TYPE_PREFIX + first.value,
-        "title": entry.title,
-        "status": entry.status,
-        "reasons": [{"code": reason.value, "title": each.title, "remedy": each.remedy} for reason, each in entries],
-        "decision": decision,
-    }
-    return Problem(status=entry.status, body=orjson.dumps(body))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What a site wants done about a reason, in its own words."""
+
+    text: str
+    link: str | None = None
+
+
+class Problems:
+    """:class:`proxy.rooms.Problem`: status and ``application/problem+json`` body (RFC 9457) of refusals."""
+
+    def __init__(self, remedies: Mapping[R, Remedy]) -> None:
+        self._remedies = remedies
+
+    def __call__(
+        self, reasons: Sequence[str], decision: str, posture: Posture | None = None, now: datetime | None = None
+    ) -> Problem:
+        entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
+        first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
+        body = {
+            "type": TYPE_PREFIX + first.value,
+            "title": entry.title,
+            "status": entry.status,
+            "reasons": [self._told(reason, posture, now) for reason, _ in entries],
+            "decision": decision,
+        }
+        return Problem(status=entry.status, body=orjson.dumps(body))
+
+    def _told(self, reason: R, posture: Posture | None, now: datetime | None) -> JsonObject:
+        told: JsonObject = {"code": reason.value, "title": CATALOGUE[reason].title, "remedy": self.remedy(reason).text}
+        if (link := self.remedy(reason).link) is not None:
+            told["link"] = link
+        if posture is not None and now is not None:
+            attributes = failing(reason, posture.to_wire(), wire_time(now))
+            if attributes:
+                told["attributes"] = [each.to_wire() for each in attributes]
+        return told
+
+    def remedy(self, reason: R) -> Remedy:
+        return self._remedies.get(reason) or Remedy(text=CATALOGUE[reason].remedy)
+
+
+problem_of: Final = Problems({})
+"""With the built-in remedies."""
