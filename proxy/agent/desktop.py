@@ -116,7 +116,7 @@ def parse_seconds(output: str) -> int:
 
     :raises UnknownError: it is none
     """
-    found = re.fullmatch(r"(?:uint32 )?(\d{1,9})", output.strip())
+    found = re.fullmatch(r"(?:uint32 )?([0-9]{1,9})", output.strip())
     if found is None:
         raise UnknownError("a setting is not a number")
     return int(found[1])

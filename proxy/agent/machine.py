@@ -1,4 +1,4 @@
-"""This Linux machine: commands by fixed argument lists, bounded files. No shell, nothing of the caller's environment."""
+"""This Linux machine: commands by fixed argument lists, bounded files. No shell, nothing of the caller's variables."""
 
 from __future__ import annotations
 

@@ -47,6 +47,11 @@ class Advice:
     code: str
     title: str
     remedy: str
+    link: str = ""
+    """Where the site explains it, if anywhere."""
+
+    def line(self) -> str:
+        return f"{self.code}: {self.title}. {self.remedy}" + (f" See {self.link}" if self.link else "")
 
 
 class ReportRefusedError(DicomwardError):
@@ -56,7 +61,7 @@ class ReportRefusedError(DicomwardError):
     public = "The site refused."
 
     def __init__(self, status: int, reasons: tuple[Advice, ...]) -> None:
-        lines = [f"{each.code}: {each.title}. {each.remedy}" for each in reasons]
+        lines = [each.line() for each in reasons]
         super().__init__(" / ".join(lines) or f"It answered with status {status} and gave no reason.")
         self.status = status
         self.reasons = reasons
@@ -234,6 +239,7 @@ def _advice(problem: object) -> tuple[Advice, ...]:
             code=_shown(one.get("code")) or "unknown",
             title=_shown(one.get("title")),
             remedy=_shown(one.get("remedy")),
+            link=_shown(one.get("link")),
         )
         for one in found
     )
