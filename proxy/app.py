@@ -106,7 +106,7 @@ class App:
         self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
         self.admin = watch.Admin(self.tally, self._ready)
         self._tasks: list[asyncio.Task[None]] = []
-        self.tally.add(*gauges(self))
+        self.tally.add(*gauges(self, utc_now))
 
     def _rooms(self) -> Rooms:
         site = self.site
