@@ -17,7 +17,7 @@ from proxy.model import Role, User
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES: Final = 16 * 2**20
+MOST_BYTES: Final = 4 * 2**20
 MOST_ROLES: Final = 128
 MOST_ROLE: Final = 128
 _SECTIONS: Final = ("users", "devices")
@@ -66,7 +66,7 @@ class Directory:
         """The file was changed and cannot be used."""
         self._file = StampedFile(path, MOST_BYTES)
         try:
-            self._users, self._devices = parse(self._file.read_if_changed() or b"")
+            self._read = parse(self._file.read_if_changed() or b"")
         except OSError as error:
             raise ConfigurationError(f"identify.directory: {path}: {error.strerror}") from error
         except ValueError as error:
@@ -74,7 +74,8 @@ class Directory:
 
     def roles(self, user: User | None, device: str) -> tuple[Role, ...]:
         """Roles of the user, or of the certificate's name where no user is known."""
-        return self._devices.get(device, ()) if user is None else self._users.get(user.id, ())
+        users, devices = self._read
+        return devices.get(device, ()) if user is None else users.get(user.id, ())
 
     def reload(self) -> bool:
         """Read it where it changed. Returns whether another is in force now."""
@@ -88,9 +89,9 @@ class Directory:
         except ValueError as error:
             return self._fail(str(error))
         self.failed = False
-        if read == (self._users, self._devices):
+        if read == self._read:
             return False
-        self._users, self._devices = read
+        self._read = read
         self.generation += 1
         logger.info("directory reloaded", extra={"generation": self.generation})
         return True

@@ -198,4 +198,4 @@ def _earliest(*ends: datetime | None) -> datetime | None:
 async def _watch_directory(directory: Directory, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        directory.reload()
+        await asyncio.to_thread(directory.reload)  # a large one takes longer to read than a request may wait
