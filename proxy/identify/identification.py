@@ -39,6 +39,9 @@ ALARM_S: Final = 10.0
 _PASSING: Final = frozenset({Reason.TOKEN_NOT_YET_VALID, Reason.TOKEN_KEYS_UNAVAILABLE})
 """Refusals that end although neither keys nor certificate change."""
 
+_Key = tuple[str | bytes, ...]
+"""The certificate's fingerprint, and a digest of each value of ``Authorization``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
@@ -78,9 +81,9 @@ class Identification:
         self._issuers = {keys.settings.issuer: keys for keys in self._keys}
         if len(self._issuers) != len(self._keys):
             raise ConfigurationError("identify.issuers: two have the same issuer")
-        self._kept: LRUCache[tuple[str | bytes, ...], _Kept] = LRUCache(REMEMBERED)
+        self._kept: LRUCache[_Key, _Kept] = LRUCache(REMEMBERED)
         # Apart, so that whoever makes up tokens does not push out those of users.
-        self._refused: LRUCache[tuple[str | bytes, ...], _Kept] = LRUCache(REMEMBERED_REFUSALS)
+        self._refused: LRUCache[_Key, _Kept] = LRUCache(REMEMBERED_REFUSALS)
         self._alarmed: LRUCache[str, datetime] = LRUCache(REMEMBERED_REFUSALS)
 
     @property
@@ -108,7 +111,7 @@ class Identification:
         # 2: an authority that nothing is said of is held to the most.
         unheard = judged.reasons or self._users.get(judged.authority, "required") == "none"
         heard = () if unheard else authorization
-        key = (judged.fingerprint, *[hashlib.sha256(value).digest() for value in heard])
+        key: _Key = (judged.fingerprint, *[hashlib.sha256(value).digest() for value in heard])
         generation = self.generation
         kept = self._kept.get(key) or self._refused.get(key)
         if kept is None or not _holds(kept, judged, generation, now):

@@ -17,6 +17,7 @@ from proxy.errors import ConfigurationError
 from proxy.identify import identification
 from proxy.identify.identification import Identification
 from proxy.model import Reason, Role
+from tests.identify.building import Site, der
 from tests.identify.issuing import (
     ABSENT,
     LAPTOP,
@@ -130,6 +131,39 @@ def test_directory_that_changes_is_in_force_and_ends_leases(tmp_path: Path) -> N
     put(desk.directory, b"{")
     assert not desk.identification.reload()
     assert desk.identification.directory_failed
+
+
+# ----------------------------------------------------------------------------------------- with real certificates
+
+
+def test_user_stands_beside_a_real_certificate_until_it_is_revoked(tmp_path: Path) -> None:
+    site, issuer = Site(tmp_path), Issuer()
+    put(tmp_path / "jwks.json", jwks(issuer.jwk()))
+    certificates = site.certificates()
+    identify = Identification(
+        certificates,
+        issuers=[settings(tmp_path / "jwks.json")],
+        users={"site": "required"},
+        directory=None,
+        clock=lambda: NOW,
+    ).identify
+    device, other = site.issue("workstation"), site.issue("other")
+    renewed = site.issue("workstation")
+    authorization = bearer(issuer.token(cnf={"x5t#S256": thumbprint(der(device))}))
+    principal = identify(peer(der(device)), authorization, NOW)
+    assert (principal.reasons, principal.name) == ((), "urn:dicomward:device:workstation")
+    assert principal.user is not None
+    assert identify(peer(der(device)), authorization, NOW) is principal
+    assert identify(peer(der(other)), authorization, NOW).reasons == (Reason.TOKEN_OF_ANOTHER_DEVICE,)
+    assert identify(peer(der(renewed)), authorization, NOW).reasons == (Reason.TOKEN_OF_ANOTHER_DEVICE,)
+    assert identify(peer(None), authorization, NOW).reasons == (Reason.CERTIFICATE_MISSING,)
+    assert identify(peer(b"no certificate"), authorization, NOW).reasons == (Reason.CERTIFICATE_PROFILE,)
+    site.revoke(device)
+    assert certificates.reload()
+    refused = identify(peer(der(device)), authorization, NOW)
+    assert refused.reasons == (Reason.CERTIFICATE_REVOKED,)
+    assert refused.user is None
+    assert refused.generation == principal.generation + 1
 
 
 # ----------------------------------------------------------------------------------------- what is kept
