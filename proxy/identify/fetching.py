@@ -27,8 +27,9 @@ class Fetcher:
         :param timeout_s: for the whole of an answer
         :raises ConfigurationError: the file cannot be used
         """
+        self._tls: ssl.SSLContext | bool
         try:
-            self._tls = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+            self._tls = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"{ca_file}: is no authority's certificate in PEM: {error}") from error
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)

@@ -6,6 +6,7 @@ What no library builds (X.509 v1, an extension twice, a signature of nobody) is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.dev.pki import Issued, issue_certificate, make_authority, make_crl
 from proxy.identify import AuthorityFiles, Certificates
-from proxy.model import Peer, Principal
+from proxy.model import Principal
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,8 +33,9 @@ class Site:
     def __init__(self, folder: Path, name: str = "site", *, authority: Issued | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = authority or make_authority(name, NOW)
+        self.crl = folder / f"{name}.crl"
         self.files = AuthorityFiles(
-            name=name, certificate=folder / f"{name}.crt", crls=(folder / f"{name}.crl",), actions=ACTIONS
+            name=name, certificate=folder / f"{name}.crt", crls=(str(self.crl),), actions=ACTIONS
         )
         self.write(self.authority.certificate_pem())
         self.revoke(last_update=NOW - HOUR)
@@ -48,15 +50,28 @@ class Site:
 
     def write_crl(self, content: bytes) -> None:
         # As a file that is replaced, so that its stamp changes whatever the clock's grain.
-        draft = self.files.crls[0].with_suffix(".draft")
+        draft = self.crl.with_suffix(".draft")
         draft.write_bytes(content)
-        draft.replace(self.files.crls[0])
+        draft.replace(self.crl)
 
     def issue(self, name: str = "radiologist", **settings: Any) -> Issued:
         return issue_certificate(self.authority, name, **{"not_before": NOW - HOUR, **settings})
 
-    def certificates(self, *others: Site, device_san: str = "uri") -> Certificates:
-        return Certificates([self.files, *(other.files for other in others)], device_san)
+    def below(self, name: str = "middle", *, parent: Issued | None = None, **settings: Any) -> Issued:
+        """An intermediate authority, configured, with an empty list of its own."""
+        made = make_authority(name, NOW, parent=parent or self.authority, **settings)
+        folder = self.files.certificate.parent
+        (folder / f"{name}.crt").write_bytes(made.certificate_pem())
+        (folder / f"{name}.crl").write_bytes(make_crl(made, [], last_update=NOW - HOUR))
+        self.files = replace(
+            self.files,
+            intermediates=(*self.files.intermediates, folder / f"{name}.crt"),
+            crls=(*self.files.crls, str(folder / f"{name}.crl")),
+        )
+        return made
+
+    def certificates(self, *others: Site, device_san: str = "uri", **settings: Any) -> Certificates:
+        return Certificates([self.files, *(other.files for other in others)], device_san, **settings)
 
 
 def der(leaf: Issued | x509.Certificate) -> bytes:
@@ -64,12 +79,8 @@ def der(leaf: Issued | x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-def peer(leaf: Issued | x509.Certificate | bytes) -> Peer:
-    return Peer(certificate=leaf if isinstance(leaf, bytes) else der(leaf), address="192.0.2.1", connection=1)
-
-
 def judged(certificates: Certificates, leaf: Issued | x509.Certificate | bytes, now: datetime = NOW) -> Principal:
-    return certificates.identify(peer(leaf), now)
+    return certificates.judge(leaf if isinstance(leaf, bytes) else der(leaf), now)
 
 
 def issue_with_key(authority: Issued, key: Any, *, algorithm: Any = None) -> x509.Certificate:
