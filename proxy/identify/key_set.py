@@ -16,6 +16,7 @@ from proxy.identify import plain_json
 
 MOST_KEYS: Final = 64
 MINIMUM_RSA_BITS: Final = 2048
+MAXIMUM_RSA_BITS: Final = 8192
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -34,8 +35,8 @@ class Key:
 def parse_key_set(content: bytes) -> dict[str | None, Key]:
     """The usable keys of a set, by key id.
 
-    Left out are keys for something else than verifying, symmetric and private ones, RSA below 2048 bits, and curves
-    that no accepted algorithm has. A key without an id is kept only where it is the one usable key.
+    Left out are keys for something else than verifying, symmetric and private ones, RSA below 2048 and above 8192
+    bits, and curves that no accepted algorithm has. A key without an id is kept only where it is the one usable key.
 
     :raises ValueError: no JWK Set, none of its keys is usable, or two have one id
     """
@@ -89,7 +90,7 @@ def _public(member: dict[str, object]) -> PublicKey | None:
 
 def _algorithms(public: PublicKey | None) -> frozenset[str]:
     match public:
-        case rsa.RSAPublicKey() if public.key_size >= MINIMUM_RSA_BITS:
+        case rsa.RSAPublicKey() if MINIMUM_RSA_BITS <= public.key_size <= MAXIMUM_RSA_BITS:
             return frozenset({"RS256", "PS256"})
         case ec.EllipticCurvePublicKey() if isinstance(public.curve, ec.SECP256R1):
             return frozenset({"ES256"})

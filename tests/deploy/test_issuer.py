@@ -37,6 +37,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Running:
     def __init__(self, folder: Path) -> None:
         self.layout = Layout(folder)
@@ -64,24 +68,29 @@ class Running:
         der = self.pki.issued(name).certificate.public_bytes(Encoding.DER)
         return hashlib.sha256(der).hexdigest()
 
-    def judge(self, token: str, name: str) -> User | BadToken:
-        settings = IssuerSettings(
+    def settings(self, jwks: str, ca_file: Path | None = None) -> IssuerSettings:
+        return IssuerSettings(
             name="dev",
             issuer=self.url,
             audience=SITE,
             algorithms=("ES256",),
             types=("at+jwt",),
-            jwks=str(issuer_folder(self.layout) / "jwks.json"),
-            ca_file=None,
+            jwks=jwks,
+            ca_file=ca_file,
             jwks_refresh_s=300,
             jwks_max_age_s=3600,
             leeway_s=5,
             roles_claim="roles",
             purpose_claim=None,
         )
-        keys = KeyCache(settings, lambda: datetime.now(UTC))
+
+    def judge(self, token: str, name: str) -> User | BadToken:
+        path = issuer_folder(self.layout) / "jwks.json"
+        return self.judge_by(KeyCache(self.settings(str(path)), utc_now), token, name)
+
+    def judge_by(self, keys: KeyCache, token: str, name: str) -> User | BadToken:
         authorization = (b"Bearer " + token.encode(),)
-        return tokens.judge(authorization, {self.url: keys}, self.fingerprint(name), datetime.now(UTC))
+        return tokens.judge(authorization, {self.url: keys}, self.fingerprint(name), utc_now())
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +190,27 @@ def test_key_stays_over_a_restart(running: Running) -> None:
     running.child.start()
     assert running.ask("GET", "/jwks").json() == published
     assert isinstance(running.judge(token, "workstation"), User)
+
+
+async def test_key_set_is_fetched_over_tls_from_a_pinned_authority(running: Running) -> None:
+    keys = KeyCache(running.settings(f"{running.url}/jwks", running.layout.pki / "ca.crt"), utc_now)
+    token = running.token()
+    assert running.judge_by(keys, token, "workstation") == BadToken(reason=Reason.TOKEN_KEYS_UNAVAILABLE)
+    try:
+        assert await keys.refresh()
+        assert isinstance(running.judge_by(keys, token, "workstation"), User)
+    finally:
+        await keys.close()
+
+
+@pytest.mark.parametrize("authority", ["stranger-ca.crt", None])
+async def test_key_set_from_a_server_of_another_authority_is_not_taken(running: Running, authority: str | None) -> None:
+    ca_file = None if authority is None else running.layout.pki / authority
+    keys = KeyCache(running.settings(f"{running.url}/jwks", ca_file), utc_now)
+    try:
+        assert not await keys.refresh()
+    finally:
+        await keys.close()
+    assert keys.failures == 1
+    found = running.judge_by(keys, running.token(), "workstation")
+    assert found == BadToken(reason=Reason.TOKEN_KEYS_UNAVAILABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+from proxy.identify.key_set import parse_key_set
 from proxy.identify.keys import KeyCache
 from tests.identify.issuing import NOW, SECOND, Clock, Issuer, jwks, put, settings
 
@@ -197,3 +202,33 @@ def test_members_in_another_order_are_the_same_keys(tmp_path: Path) -> None:
     put(tmp_path / "jwks.json", jwks(first.jwk(), second.jwk()))
     assert keys.reload()
     assert keys.generation == 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+KINDS = tuple(Issuer(algorithm) for algorithm in ("ES256", "RS256", "EdDSA"))
+MEMBERS = ["kty", "crv", "x", "y", "n", "e", "d", "k", "kid", "use", "alg", "key_ops"]
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(MEMBERS), JSON, max_size=3))
+def test_members_of_any_type_are_read_or_left_out(issuer: Issuer, changes: dict[str, object]) -> None:
+    beside = Issuer(kid="beside")
+    keys = parse_key_set(jwks(issuer.jwk(**changes), beside.jwk()))
+    assert "beside" in keys
+    if not isinstance(changes.get("kid", "k1"), str):
+        assert set(keys) == {"beside"}
+    if changes.keys() & {"d", "k", "kty"}:
+        assert set(keys) == {"beside"}
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(JSON)
+def test_document_of_any_form_is_refused(document: object) -> None:
+    with pytest.raises(ValueError):
+        parse_key_set(json.dumps({"keys": document}).encode())
+    with pytest.raises(ValueError):
+        parse_key_set(json.dumps(document).encode())
