@@ -31,11 +31,12 @@ good := {
 			"fingerprint": "00",
 			"serial": "01",
 			"authority": "site",
-			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store"],
+			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture", "manage_posture"],
 			"not_after": "2027-01-01T00:00:00.000Z",
 		},
 		"revocation": {"status": "good", "as_of": null, "expires_at": null},
 		"user": null,
+		"roles": [],
 	},
 	"device": {"id": "ab", "posture": {
 		"disk_encryption": attribute(true),
@@ -64,6 +65,16 @@ attribute(value) := {
 	"value": value,
 	"source": "agent",
 	"trust": "reported",
+	"issued_at": "2026-11-22T19:00:00.000Z",
+	"expires_at": "2026-11-22T20:00:00.000Z",
+	"others": [],
+}
+
+# What another source says besides.
+claim(value, trust) := {
+	"value": value,
+	"source": "other",
+	"trust": trust,
 	"issued_at": "2026-11-22T19:00:00.000Z",
 	"expires_at": "2026-11-22T20:00:00.000Z",
 }
