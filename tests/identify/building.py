@@ -131,6 +131,9 @@ def wrap(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(octets)]) + octets + content
 
 
+ECDSA_WITH_SHA1 = wrap(0x30, bytes.fromhex("06072a8648ce3d0401"))
+
+
 def signed_anew(
     fields: Sequence[bytes], algorithm: bytes, signer: Issued, digest: hashes.HashAlgorithm | None = None
 ) -> bytes:
@@ -173,11 +176,61 @@ def replaced(leaf: Issued, old: bytes, new: bytes, signer: Issued) -> bytes:
 
 def signed_with_sha1(leaf: Issued, signer: Issued) -> bytes:
     fields, algorithm = fields_of(leaf)
-    weak = wrap(0x30, bytes.fromhex("06072a8648ce3d0401"))  # ecdsa-with-SHA1
-    return signed_anew([weak if field == algorithm else field for field in fields], weak, signer, hashes.SHA1())
+    weak = [ECDSA_WITH_SHA1 if field == algorithm else field for field in fields]
+    return signed_anew(weak, ECDSA_WITH_SHA1, signer, hashes.SHA1())
 
 
 def signature_spoiled(leaf: Issued) -> bytes:
     content = bytearray(der(leaf))
+    content[-1] ^= 1
+    return bytes(content)
+
+
+# ----------------------------------------------------------------------------------------------- lists
+
+
+def list_of(authority: Issued, *leaves: Issued, last_update: datetime = NOW - HOUR, **settings: Any) -> bytes:
+    return make_crl(authority, [leaf.certificate.serial_number for leaf in leaves], last_update=last_update, **settings)
+
+
+def list_with(
+    authority: Issued,
+    *extensions: tuple[x509.ExtensionType, bool],
+    serials: Sequence[int] = (),
+    last_update: datetime = NOW - HOUR,
+) -> bytes:
+    """A list with extensions of the caller's choice, and no number but such."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(last_update)
+        .next_update(last_update + timedelta(days=7))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(last_update).build()
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def list_signed_with_sha1(authority: Issued) -> bytes:
+    tbs, algorithm, _ = split(inside(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER)))
+    fields = [ECDSA_WITH_SHA1 if field == algorithm else field for field in split(inside(tbs))]
+    return signed_anew(fields, ECDSA_WITH_SHA1, authority, hashes.SHA1())
+
+
+def list_without_end(authority: Issued) -> bytes:
+    """``nextUpdate`` is optional in the standard (RFC 5280 5.1.2.5 asks for it): without it data never gets stale."""
+    crl = x509.load_pem_x509_crl(list_of(authority))
+    tbs, algorithm, _ = split(inside(crl.public_bytes(Encoding.DER)))
+    fields = split(inside(tbs))
+    times = [number for number, field in enumerate(fields) if field[0] in (0x17, 0x18)]
+    del fields[times[1]]
+    return signed_anew(fields, algorithm, authority)
+
+
+def list_with_spoiled_signature(authority: Issued) -> bytes:
+    content = bytearray(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER))
     content[-1] ^= 1
     return bytes(content)
