@@ -49,6 +49,7 @@ class _Kept:
     generation: int
     principal: Principal
     bad: BadToken | None
+    until: datetime | None
 
 
 def _utc_now() -> datetime:
@@ -148,13 +149,14 @@ class Identification:
     def _find(self, judged: Principal, heard: Sequence[bytes], generation: int, now: datetime) -> _Kept:
         user: User | None = None
         bad: BadToken | None = None
+        until: datetime | None = None
         reasons = judged.reasons
         if not reasons and heard:
             found = tokens.judge(heard, self._issuers, judged.fingerprint, now)
             if isinstance(found, User):
-                user = found
+                user, until = found, found.expires_at
             else:
-                bad, reasons = found, (found.reason,)
+                bad, until, reasons = found, found.until, (found.reason,)
         elif not reasons and self._users.get(judged.authority, "required") == "required":  # 3
             reasons = (Reason.TOKEN_MISSING,)
         principal = replace(
@@ -163,9 +165,9 @@ class Identification:
             reasons=reasons,
             roles=judged.roles if reasons else self._roles(judged, user),  # 4
             generation=generation,
-            expires_at=_earliest(judged.expires_at, None if user is None else user.expires_at),
+            expires_at=judged.expires_at if user is None else _earliest(judged.expires_at, user.expires_at),
         )
-        return _Kept(judged=judged, generation=generation, principal=principal, bad=bad)
+        return _Kept(judged=judged, generation=generation, principal=principal, bad=bad, until=until)
 
     def _roles(self, judged: Principal, user: User | None) -> tuple[Role, ...]:
         found = set(judged.roles)
@@ -190,8 +192,7 @@ def _holds(kept: _Kept, judged: Principal, generation: int, now: datetime) -> bo
     """The very judgement of the certificate, so that its own end and renewal need no rule here."""
     if kept.judged is not judged or kept.generation != generation:
         return False
-    user = kept.principal.user
-    return user is None or now < user.expires_at
+    return kept.until is None or now < kept.until
 
 
 def _earliest(*ends: datetime | None) -> datetime | None:

@@ -36,10 +36,13 @@ _VERIFIERS: Final[Mapping[str, Any]] = get_default_algorithms()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadToken:
-    """Why a token is not believed. ``issuer`` is the configured name, known once the signature was verified."""
+    """Why a token is not believed."""
 
     reason: Reason
     issuer: str = ""
+    """Configured name, known once the signature was verified."""
+    until: datetime | None = None
+    """When another reason may hold although neither keys nor certificate changed."""
 
 
 def judge(
@@ -57,24 +60,26 @@ def judge(
     keys = issuers.get(token.issuer)
     if keys is None:  # 2
         return BadToken(reason=Reason.TOKEN_ISSUER)
-    unproven = _signed(token, keys, now)  # 3 to 5
-    if unproven is not None:
-        return BadToken(reason=unproven)
     settings, end = keys.settings, keys.end(now)
+    unproven = _signed(token, keys, now)  # 3 to 5
+    if unproven is not None or end is None:
+        return BadToken(reason=unproven or Reason.TOKEN_KEYS_UNAVAILABLE, until=end)
+    expires_at = min(datetime.fromtimestamp(token.expires + settings.leeway_s, UTC), end)
     unfit = _fits(token, settings, bytes.fromhex(fingerprint), now.timestamp())  # 6 to 8
-    if unfit is not None or end is None:
-        return BadToken(reason=unfit or Reason.TOKEN_KEYS_UNAVAILABLE, issuer=settings.name)
+    if unfit is not None:
+        until = end if unfit is Reason.TOKEN_EXPIRED else expires_at
+        return BadToken(reason=unfit, issuer=settings.name, until=until)
     try:
         roles, purpose = _roles(token, settings.roles_claim), _purpose(token, settings.purpose_claim)  # 9
     except ValueError:
-        return BadToken(reason=Reason.TOKEN_MALFORMED, issuer=settings.name)
+        return BadToken(reason=Reason.TOKEN_MALFORMED, issuer=settings.name, until=expires_at)
     return User(
         id=f"{settings.name}/{token.subject}",
         issuer=settings.name,
         subject=token.subject,
         roles=roles,
         purpose=purpose,
-        expires_at=min(datetime.fromtimestamp(token.expires + settings.leeway_s, UTC), end),
+        expires_at=expires_at,
     )
 
 

@@ -110,7 +110,7 @@ def test_token_is_one_the_proxy_takes_on_that_device_alone(running: Running) -> 
     assert (user.id, user.roles) == ("dev/clinician", ("radiologist",))
     assert user.expires_at - datetime.now(UTC) < timedelta(seconds=306)
     stolen = running.judge(token, "radiologist")
-    assert stolen == BadToken(reason=Reason.TOKEN_OF_ANOTHER_DEVICE, issuer="dev")
+    assert stolen == BadToken(reason=Reason.TOKEN_OF_ANOTHER_DEVICE, issuer="dev", until=user.expires_at)
 
 
 def test_token_has_what_rfc_9068_asks_for(running: Running) -> None:

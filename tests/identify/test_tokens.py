@@ -133,6 +133,11 @@ def test_token_not_in_compact_form_is_malformed(site: Site, number: int) -> None
     assert site.reason(spoiled(site.issuer.token())[number]) is Reason.TOKEN_MALFORMED
 
 
+def test_token_longer_than_is_read_is_malformed_though_signed(site: Site) -> None:
+    assert isinstance(site.judge(site.issuer.token(note="a" * 10_000)), User)
+    assert site.reason(site.issuer.token(note="a" * 12_000)) is Reason.TOKEN_MALFORMED
+
+
 def test_second_spelling_of_the_same_signature_is_malformed(site: Site) -> None:
     token = site.issuer.token()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -265,6 +270,12 @@ def test_settings_that_name_hmac_still_verify_nothing_with_it(tmp_path: Path) ->
     assert site.reason(compact(site.issuer.header(alg="none"), payload)) is Reason.TOKEN_ALGORITHM
 
 
+def test_good_signature_of_an_algorithm_that_is_not_pinned_is_refused(tmp_path: Path) -> None:
+    issuer = Issuer("RS256")
+    site = Site(tmp_path, issuer, algorithms=("ES256",))
+    assert site.reason(issuer.token()) is Reason.TOKEN_ALGORITHM
+
+
 def test_key_of_another_type_than_the_algorithm_is_refused(tmp_path: Path) -> None:
     by_rsa, by_ec = Issuer("RS256", kid="rsa"), Issuer("ES256", kid="ec")
     site = Site(tmp_path, by_ec, jwks(by_rsa.jwk(), by_ec.jwk()), algorithms=("ES256", "RS256", "PS256"))
@@ -355,6 +366,7 @@ def test_weak_foreign_or_private_keys_are_left_out(tmp_path: Path) -> None:
     rsa_issuer = Issuer("RS256")
     rsa_issuer.key = weak
     secret = {"kty": "oct", "k": base64url(b"s" * 32), "kid": "k1", "alg": "HS256"}
+    huge = {**Issuer("RS256").jwk(), "n": base64url((2**8199 + 1).to_bytes(1025, "big"))}
     private = {**issuer.jwk(), "d": base64url(b"\1" * 32)}
     ed448_key = {
         "kty": "OKP",
@@ -365,6 +377,7 @@ def test_weak_foreign_or_private_keys_are_left_out(tmp_path: Path) -> None:
     unusable = [
         rsa_issuer.jwk(),
         secret,
+        huge,
         private,
         ed448_key,
         issuer.jwk(use="enc"),
@@ -390,6 +403,12 @@ def test_weak_foreign_or_private_keys_are_left_out(tmp_path: Path) -> None:
         tmp_path, issuer, jwks(*[{**key, "kid": str(number)} for number, key in enumerate(unusable)], issuer.jwk())
     )
     assert isinstance(beside.judge(issuer.token()), User)
+
+
+def test_set_of_too_many_keys_is_unusable(tmp_path: Path) -> None:
+    issuer = Issuer()
+    site = Site(tmp_path, issuer, jwks(issuer.jwk(), *[issuer.jwk(kid=str(number)) for number in range(64)]))
+    assert site.reason(issuer.token()) is Reason.TOKEN_KEYS_UNAVAILABLE
 
 
 def test_two_keys_of_one_id_make_the_set_unusable(tmp_path: Path) -> None:
@@ -424,7 +443,9 @@ def test_two_keys_of_one_id_make_the_set_unusable(tmp_path: Path) -> None:
     ],
 )
 def test_signed_token_out_of_its_time_place_or_device(site: Site, changes: dict[str, Any], reason: Reason) -> None:
-    assert site.judge(site.issuer.token(**changes)) == BadToken(reason=reason, issuer="clinic")
+    found = site.judge(site.issuer.token(**changes))
+    assert isinstance(found, BadToken)
+    assert (found.reason, found.issuer) == (reason, "clinic")
 
 
 @pytest.mark.parametrize(
@@ -445,7 +466,8 @@ def test_signed_token_within_what_is_forgiven_is_taken(site: Site, changes: dict
 def test_forged_token_is_told_nothing_of_its_claims(site: Site) -> None:
     forger = Issuer()
     for changes in ({"exp": 0}, {"aud": "x"}, {"cnf": ABSENT}):
-        assert site.judge(forger.token(**changes)) == BadToken(reason=Reason.TOKEN_SIGNATURE)
+        found = site.judge(forger.token(**changes))
+        assert found == BadToken(reason=Reason.TOKEN_SIGNATURE, until=NOW + 3600 * SECOND)
 
 
 # ----------------------------------------------------------------------------------------- roles and purpose
