@@ -178,9 +178,8 @@ class Door:
             "line_bytes": 2000,
             "headers": 20,
         }
-        self.listener = Listener(
-            self.handler, Limits(**{**limits, **settings}), server_tls(pki, self.handshakes, bool(origins))
-        )
+        self.tls = server_tls(pki, self.handshakes, bool(origins))
+        self.listener = Listener(self.handler, Limits(**{**limits, **settings}), self.tls)
         self.port = 0
 
     async def _walk(self, arrival: Arrival, exchange: Exchange) -> None:
