@@ -117,6 +117,7 @@ class Identification:
         kept = self._kept.get(key) or self._refused.get(key)
         if kept is None or not _holds(kept, judged, generation, now):
             kept = self._find(judged, heard, generation, now)
+            self._kept.pop(key, None)
             if not kept.principal.reasons:
                 self._kept[key] = kept
             elif kept.bad is None or kept.bad.reason not in _PASSING:

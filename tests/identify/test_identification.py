@@ -177,6 +177,16 @@ def test_same_token_is_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert desk.ask(token) is first
 
 
+def test_token_that_was_good_and_ended_is_judged_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(tmp_path)
+    token = desk.issuer.token()
+    assert desk.reasons(token) == ()
+    desk.clock.now = NOW + 305 * SECOND
+    ended = desk.ask(token)
+    monkeypatch.setattr(identification.tokens, "judge", None)
+    assert desk.ask(token) is ended
+
+
 def test_warm_answer_costs_little(tmp_path: Path) -> None:
     desk = Desk(tmp_path, directory=b"{}")
     token = desk.issuer.token()
