@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cryptography import x509
@@ -64,14 +64,16 @@ def may_be_named(name: str, kind: str, permitted: Sequence[str]) -> bool:
     :param permitted: whole names; beginnings of URIs that end in ``/`` or ``:``; endings of DNS names that begin with
         a dot. Empty: any
     """
-    if not permitted or name in permitted:
+    if not permitted:
         return True
     if kind == "dns":
         folded = name.lower()  # RFC 4343
-        return any(
-            folded == each.lower() or (each.startswith(".") and folded.endswith(each.lower())) for each in permitted
-        )
-    return any(each.endswith(("/", ":")) and name.startswith(each) and name != each for each in permitted)
+        return any(_within(folded, each.lower(), each.startswith("."), folded.endswith) for each in permitted)
+    return any(_within(name, each, each.endswith(("/", ":")), name.startswith) for each in permitted)
+
+
+def _within(name: str, given: str, is_part: bool, has_part: Callable[[str], bool]) -> bool:
+    return has_part(given) and name != given if is_part else name == given
 
 
 def roles(certificate: x509.Certificate) -> tuple[Role, ...] | None:

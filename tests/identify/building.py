@@ -220,6 +220,17 @@ def list_signed_with_sha1(authority: Issued) -> bytes:
     return signed_anew(fields, ECDSA_WITH_SHA1, authority, hashes.SHA1())
 
 
+def list_of_many(authority: Issued, serials: Sequence[int]) -> bytes:
+    """As :func:`list_of`, for more than the library's builder makes in reasonable time."""
+    tbs, algorithm, _ = split(inside(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER)))
+    fields = split(inside(tbs))
+    revoked = wrap(0x17, (NOW - HOUR).strftime("%y%m%d%H%M%SZ").encode())
+    entries = [wrap(0x30, wrap(0x02, each.to_bytes(each.bit_length() // 8 + 1, "big")) + revoked) for each in serials]
+    ends = max(number for number, field in enumerate(fields) if field[0] == 0x17)
+    fields.insert(ends + 1, wrap(0x30, b"".join(entries)))
+    return signed_anew(fields, algorithm, authority)
+
+
 def list_without_end(authority: Issued) -> bytes:
     """``nextUpdate`` is optional in the standard (RFC 5280 5.1.2.5 asks for it): without it data never gets stale."""
     crl = x509.load_pem_x509_crl(list_of(authority))

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.dev.pki import Issued, issue_certificate, make_authority, make_crl
+from deploy.dev.pki import Issued, issue_certificate, make_authority
 from proxy.identify import Certificates
 from proxy.identify.authorities import load_certificates
 from proxy.identify.profile import PROFILES
@@ -27,6 +27,7 @@ from tests.identify.building import (
     Site,
     judged,
     list_of,
+    list_of_many,
     list_signed_with_sha1,
     list_with,
     list_with_spoiled_signature,
@@ -380,7 +381,7 @@ def test_folder_in_the_place_of_a_list_is_unreadable(site: Site) -> None:
 def test_list_of_a_hundred_thousand_is_judged(site: Site) -> None:
     leaf = site.issue()
     serials = [*range(10**6, 10**6 + 100_000), leaf.certificate.serial_number]
-    site.write_crl(make_crl(site.authority, serials, last_update=NOW - HOUR))
+    site.write_crl(list_of_many(site.authority, serials))
     certificates = site.certificates()
     assert judged(certificates, leaf).reasons == (Reason.CERTIFICATE_REVOKED,)
     assert judged(certificates, site.issue("other")).reasons == ()
