@@ -49,6 +49,7 @@ LEAF_DAYS: Final = 90
 RENEW_DAYS: Final = 14
 CRL_DAYS: Final = 7
 SKEW: Final = timedelta(minutes=5)
+Hash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def make_authority(
     key: ec.EllipticCurvePrivateKey | None = None,
     path_length: int | None = None,
     constraints: x509.NameConstraints | None = None,
-    algorithm: hashes.HashAlgorithm | None = None,
+    algorithm: Hash | None = None,
 ) -> Issued:
     """A self-signed authority, or with ``parent`` an intermediate one. Settings as for :func:`issue_certificate`."""
     now = now or datetime.now(UTC)
@@ -130,7 +131,7 @@ def issue_certificate(
     serial: int | None = None,
     path_length: int | None = None,
     constraints: x509.NameConstraints | None = None,
-    algorithm: hashes.HashAlgorithm | None = None,
+    algorithm: Hash | None = None,
 ) -> Issued:
     """Issue anything. ``None`` for ``is_ca``, ``purposes`` or ``usages`` and empty ``names`` leave that extension out.
 
