@@ -100,6 +100,7 @@ def test_authority_that_nothing_is_said_of_is_held_to_the_most(tmp_path: Path) -
     desk = Desk(tmp_path, users="none")
     desk.certificates.authority = "another"
     assert desk.reasons() == (Reason.TOKEN_MISSING,)
+    assert desk.ask(desk.issuer.token()).user is not None
 
 
 def test_roles_come_from_certificate_token_and_directory(tmp_path: Path) -> None:
