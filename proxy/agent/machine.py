@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
-import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import Final
 
 from proxy.agent.findings import UnknownError
 
@@ -99,31 +100,38 @@ class LinuxMachine:
         }
 
     def _output(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
-        """Up to one byte more than may be, and whether time ran out; nothing it started is left."""
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            _kill_group(process.pid)
-
-        timer = threading.Timer(self._timeout_s, end)
-        timer.daemon = True
-        timer.start()
+        """Up to a little more than may be, and whether time ran out; what it started in its own group is ended."""
+        deadline = time.monotonic() + self._timeout_s
+        pipe = process.stdout
+        assert pipe is not None  # noqa: S101 - narrowing: it is a pipe
+        with pipe:
+            output, ended = _read(pipe.fileno(), self._longest + 1, deadline)
         try:
-            assert process.stdout is not None  # noqa: S101 - narrowing: it is a pipe
-            output = _read(process.stdout, self._longest + 1)
-            if len(output) > self._longest:
+            if not ended:
                 _kill_group(process.pid)
+            process.wait(max(0.0, deadline - time.monotonic()) if ended else None)
+        except subprocess.TimeoutExpired:
+            ended = False
+            _kill_group(process.pid)
             process.wait()
-        finally:
-            timer.cancel()
-            if process.stdout is not None:
-                process.stdout.close()
-        return output, late.is_set()
+        return output, not ended and len(output) <= self._longest
 
 
-def _read(pipe: IO[bytes], most: int) -> bytes:
-    return pipe.read(most)
+def _read(descriptor: int, most: int, deadline: float) -> tuple[bytes, bool]:
+    """What comes until the end, and whether the end came before ``most`` bytes and the deadline.
+
+    A process that left the group may hold the pipe for ever: reading must not wait for it.
+    """
+    output = bytearray()
+    while len(output) < most:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            return bytes(output), False
+        chunk = os.read(descriptor, min(65_536, most - len(output)))
+        if not chunk:
+            return bytes(output), True
+        output += chunk
+    return bytes(output), False
 
 
 def _kill_group(group: int) -> None:
