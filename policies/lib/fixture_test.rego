@@ -110,3 +110,17 @@ role(changes) := object.union(
 )
 
 resource(changes) := object.union(good, {"resource": changes})
+
+# A user of the radiologist's device asks, who is said to have these roles.
+by_user(id, roles, action) := object.union(
+	asks("radiologist", action),
+	{"subject": {"user": {"id": id, "issuer": "dev", "subject": "x", "expires_at": "2026-11-22T20:00:00.000Z"}, "roles": roles}},
+)
+
+# The same, about nothing that the archive has.
+own(name, action) := object.union(
+	asks(name, action),
+	{"request": {"level": null, "study": null}, "resource": {"known": false, "modalities": [], "institutions": []}},
+)
+
+limits(posture) := object.union(data.limits, {"posture": posture})

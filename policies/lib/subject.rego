@@ -29,6 +29,9 @@ names := found if {
 	input.subject.roles == []
 	found := profile.roles
 } else := found if {
+	# Not within what follows: a set of nothing would be a set.
+	is_object(profile)
+	is_array(input.subject.roles)
 	said := {role.name |
 		some role in input.subject.roles
 		data.dicomweb.lib.subject.of_whom[role.source]
