@@ -191,6 +191,18 @@ def test_file_that_comes_after_the_start_is_read(tmp_path: Path) -> None:
     assert keys.end(NOW) == NOW + 3600 * SECOND
 
 
+def test_file_that_was_moved_away_and_back_is_had_again(tmp_path: Path) -> None:
+    path, clock = tmp_path / "jwks.json", Clock()
+    put(path, jwks(Issuer().jwk()))
+    keys = KeyCache(settings(path), clock)
+    path.rename(tmp_path / "away")
+    keys.reload()
+    (tmp_path / "away").rename(path)
+    clock.now = NOW + SECOND
+    keys.reload()
+    assert (keys.age_s(clock.now), keys.failures, keys.generation) == (0, 1, 1)
+
+
 def test_members_in_another_order_are_the_same_keys(tmp_path: Path) -> None:
     first, second = Issuer(kid="first"), Issuer(kid="second")
     put(tmp_path / "jwks.json", jwks(first.jwk(), second.jwk()))
