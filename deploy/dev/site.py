@@ -55,7 +55,7 @@ def site_settings(
             "key": "pki/server.key",
             "public_url": f"https://127.0.0.1:{ports.proxy}",
         },
-        "identify": _identify(ports),
+        "identify": identify_settings(ports),
         "posture": _posture(layout, posture_valid_s),
         "archive": {"url": archive},
         "policy": {"engine": "embedded", "directory": str(policies.resolve())},
@@ -77,7 +77,7 @@ def site_settings(
     return settings
 
 
-def _identify(ports: Ports) -> dict[str, Any]:
+def identify_settings(ports: Ports) -> dict[str, Any]:
     issuer = issuer_url(ports)
     return {
         "authorities": [
