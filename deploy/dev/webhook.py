@@ -1,5 +1,4 @@
-"""The dev stack's management system: webhooks in the shape of Fleet's hosts, signed (Standard Webhooks 1.0), sent as
-``manager``."""
+"""The dev stack's management system: signed webhooks in the shape of Fleet, sent as ``manager``."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import requests
@@ -19,22 +19,15 @@ from deploy.dev.layout import Layout
 MANAGED_PATH: Final = "/.dicomward/v1/posture/managed"
 
 
-def hosts_body(hosts: Mapping[str, Mapping[str, bool]]) -> bytes:
-    """What is told of each host: for each policy, by its name, whether it passes."""
-    told = [
-        {
-            "hostname": name,
-            "policies": [
-                {"name": policy, "response": "pass" if passes else "fail"} for policy, passes in policies.items()
-            ],
-        }
-        for name, policies in hosts.items()
-    ]
-    return json.dumps({"hosts": told}).encode()
+def host_body(name: str, policies: Mapping[str, bool]) -> bytes:
+    """What is told of one host: for each policy, by its name, whether it passes."""
+    told = [{"name": policy, "response": "pass" if passes else "fail"} for policy, passes in policies.items()]
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"timestamp": moment, "host": {"hostname": name, "policies": told}}).encode()
 
 
 def signed_headers(secret: str, body: bytes, *, identity: str, timestamp: int) -> dict[str, str]:
-    """The three headers over ``id.timestamp.body``, by HMAC-SHA-256.
+    """The three headers of Standard Webhooks 1.0 over ``id.timestamp.body``, by HMAC-SHA-256.
 
     :param secret: Base64
     """
@@ -48,10 +41,11 @@ def signed_headers(secret: str, body: bytes, *, identity: str, timestamp: int) -
 
 
 def send(
-    made: requests.Session, url: str, layout: Layout, hosts: Mapping[str, Mapping[str, bool]]
+    made: requests.Session, url: str, layout: Layout, name: str, policies: Mapping[str, bool]
 ) -> requests.Response:
-    """Sign now and send, by a session that shows the certificate of ``manager``."""
-    body = hosts_body(hosts)
+    """Sign now what is told of one host and send it, by a session that shows the certificate of ``manager``."""
+    body = host_body(name, policies)
     secret = layout.webhook_secret.read_text("ascii").strip()
     headers = signed_headers(secret, body, identity=f"msg_{secrets.token_hex(12)}", timestamp=int(time.time()))
-    return made.post(url + MANAGED_PATH, data=body, headers={**headers, "Content-Type": "application/json"}, timeout=30)
+    headers["Content-Type"] = "application/json"
+    return made.post(url + MANAGED_PATH, data=body, headers=headers, timeout=30)

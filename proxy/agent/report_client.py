@@ -216,6 +216,10 @@ def _exchange(connection: http.client.HTTPSConnection, method: str, path: str, b
     except ssl.SSLError as error:
         text = f"It ended the TLS handshake ({error.reason or 'no reason given'}): is this device's certificate of it?"
         raise SiteUnreachableError(text) from error
+    except ConnectionError as error:
+        # TLS 1.3 ends the client's handshake before the server has judged its certificate: a refusal looks like this.
+        text = "It does not answer or closed the connection: check --url, that it runs, and that it knows this device."
+        raise SiteUnreachableError(text) from error
     except (OSError, http.client.HTTPException) as error:
         text = (
             f"{getattr(error, 'strerror', None) or type(error).__name__}: check --url, the network, and that it runs."

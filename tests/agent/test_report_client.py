@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from deploy.dev.pki import make_authority
+from deploy.dev.pki import issue_client, make_authority
 from proxy.agent import Identity, ReportClient, ReportRefusedError, SiteUnreachableError, load_identity
 from proxy.errors import ConfigurationError
 from tests.agent.site import AUTHORITY, KEYS, Device, FakeSite, fake_site, make_device, refusal
@@ -121,6 +121,15 @@ def test_site_with_the_certificate_of_another_address_gets_no_request(tmp_path: 
         with pytest.raises(SiteUnreachableError, match="not to be believed"):
             ReportClient(site.url, identity(tmp_path)).report(VALUES)
         assert site.asked == []
+
+
+def test_device_that_the_site_does_not_know_is_told_so(site: FakeSite, tmp_path: Path) -> None:
+    unknown = issue_client(make_authority("somebody else"), "device")
+    with pytest.raises(SiteUnreachableError, match="this device"):
+        ReportClient(site.url, identity(tmp_path, Device(certificate=unknown.certificate, key=unknown.key))).report(
+            VALUES
+        )
+    assert site.asked == []
 
 
 def test_older_tls_is_not_spoken(tmp_path: Path) -> None:

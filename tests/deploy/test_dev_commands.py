@@ -15,7 +15,8 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from deploy.dev import DevStack, Ports, StackError, posture
+from deploy.dev import DevStack, Ports, StackError, posture, webhook
+from deploy.dev.answers import session
 from proxy.agent import ReportRefusedError
 from proxy.cli.dev import app
 
@@ -96,6 +97,19 @@ def test_reports_through_the_proxy_are_the_only_way_in(running: DevStack) -> Non
     assert refused(running, "researcher") == ["posture-firewall-off"]
     posture.report(running.url, running.layout.pki, "researcher")
     assert posture.report(running.url, running.layout.pki, "researcher").attributes == len(posture.COMPLIANT)
+
+
+@pytest.mark.real
+def test_management_tells_of_a_device_that_says_otherwise(running: DevStack) -> None:
+    with session("manager", running.client("manager"), running.ca, []) as made:
+        for passes, reasons in ((False, ["posture-firewall-off"]), (True, [])):
+            told = webhook.send(made, running.url, running.layout, "technologist", {"Firewall": passes})
+            assert told.status_code == 200, told.text
+            assert (refused(running, "technologist") if reasons else []) == reasons
+    answer = requests.get(
+        f"{running.url}/dicom-web/studies", cert=running.client("technologist"), verify=running.ca, timeout=30
+    )
+    assert answer.status_code == 200
 
 
 @pytest.mark.real

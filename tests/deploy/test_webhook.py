@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deploy.dev.webhook import hosts_body, signed_headers
+from deploy.dev.webhook import host_body, signed_headers
 
 
 def test_signature_is_that_of_the_example_of_standard_webhooks() -> None:
@@ -21,7 +21,7 @@ def test_signature_is_that_of_the_example_of_standard_webhooks() -> None:
     }
 
 
-def test_each_host_is_told_with_its_policies() -> None:
-    (host,) = json.loads(hosts_body({"radiologist": {"Firewall": False, "Screen lock": True}}))["hosts"]
+def test_host_is_told_with_its_policies() -> None:
+    host = json.loads(host_body("radiologist", {"Firewall": False, "Screen lock": True}))["host"]
     assert host["hostname"] == "radiologist"
     assert {one["name"]: one["response"] for one in host["policies"]} == {"Firewall": "fail", "Screen lock": "pass"}
