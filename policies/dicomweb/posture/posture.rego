@@ -13,7 +13,7 @@ package dicomweb.posture
 #   Whether the device is fit for an action, so that nothing of what follows denies: in good order by what is trusted
 #   enough, or not asked about its state at all (data.limits.posture.exempt_actions).
 fit(action, posture) if {
-	# The outcome of what follows where nothing is missing and one source tells of each attribute, at half of the cost.
+	# The outcome of what follows where nothing is missing and one source tells of each attribute, at less cost.
 	count(data.limits.posture.required) > 0
 	every name in data.limits.posture.required { posture[name] }
 	now := time.parse_rfc3339_ns(input.time)
