@@ -52,7 +52,8 @@ class Authority(Section):
         (),
         description=(
             "What its certificates may name: beginnings of URIs that end in / or :, endings of DNS names that begin "
-            "with a dot, or whole names. Empty: any. With SPIFFE it is how an authority is held to its trust domain."
+            "with a dot, or whole names. Empty: any, where there is one authority; of several each has to say, since "
+            "policy gives rights by name. With SPIFFE it is how an authority is held to its trust domain."
         ),
     )
     roles_from_organizational_unit: bool = Field(

@@ -45,6 +45,9 @@ class Site(Section):
         names = [authority.name for authority in identify.authorities]
         if len(set(names)) != len(names):
             raise ValueError("identify.authorities: two have the same name")
+        if len(names) > 1 and not all(authority.names for authority in identify.authorities):
+            # Policy knows devices and their rights by name: whoever may give any name may give any right.
+            raise ValueError("identify.authorities: of several, each needs names: what it may call its devices")
         if len({issuer.name for issuer in identify.issuers}) != len(identify.issuers):
             raise ValueError("identify.issuers: two have the same name")
         if not identify.issuers and any(authority.users != "none" for authority in identify.authorities):

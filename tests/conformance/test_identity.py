@@ -75,6 +75,7 @@ class Partner:
             "intermediates": [str(self.folder / "devices.crt")],
             "crls": [str(self.folder / "root.crl"), str(self.folder / "devices.crl")],
             "depth": 1,
+            "names": [DOMAIN],
         }
 
     def restore(self) -> None:
@@ -122,7 +123,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     down = {**own["issuers"][0], "name": "down", "issuer": NOBODY, "jwks": f"{NOBODY}/jwks"}
     overrides: dict[str, dict[str, Any]] = {
         "limits": dict(GENEROUS),
-        "identify": {"authorities": [*own["authorities"], partner.settings()], "issuers": [*own["issuers"], down]},
+        "identify": {
+            "authorities": [{**own["authorities"][0], "names": [DOMAIN]}, partner.settings()],
+            "issuers": [*own["issuers"], down],
+        },
     }
     with relayed_stack(folder / "stack", overrides, ports) as running:
         caller = Caller(running.dev.ports.proxy, running.dev.ca, running.dev.layout.pki)
@@ -134,14 +138,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 # ------------------------------------------------------------------------------------------------ posture
 
 
-def report(site: Site, name: str = "technologist", *, key: Any = None, **changes: Any) -> str:
+def report(at: Site, name: str = "technologist", *, key: Any = None, **changes: Any) -> str:
     """A good report of a device, but for what is changed."""
-    own = site.issued(name)
+    own = at.issued(name)
     return make_report(
         **{
             "values": dev_posture.COMPLIANT,
             "site": "dev",
-            "nonce": changes.pop("nonce", None) or site.nonce(name),
+            "nonce": changes.pop("nonce", None) or at.nonce(name),
             "certificate": own.certificate,
             "key": key or own.key,
             "now": datetime.now(UTC),
@@ -179,7 +183,7 @@ HOSTILE_REPORTS: dict[str, tuple[Callable[[Site], str], str]] = {
     "wrong key": (lambda site: report(site, key=ec.generate_private_key(ec.SECP256R1())), "report-signature"),
     "other device's": (lambda site: report(site, "radiologist"), "report-of-another-device"),
     "truncated": (lambda site: report(site)[:200], "report-malformed"),
-    "truncated signature": (lambda site: report(site)[:-8], "report-signature"),
+    "truncated signature": (lambda site: report(site)[:-8], "report-malformed"),
     "future-dated": (lambda site: report(site, now=datetime.now(UTC) + HOUR), "report-not-current"),
     "old": (lambda site: report(site, now=datetime.now(UTC) - HOUR), "report-not-current"),
     "unsigned": (unsigned, "report-algorithm"),
