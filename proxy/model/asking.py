@@ -260,6 +260,11 @@ class PostureReport:
     """Of the body as sent, lower-case hexadecimal: what was signed can be shown again."""
     issued_at: datetime
     claims: tuple[DeviceClaims, ...]
+    once: tuple[str, datetime] | None = None
+    """An id that must not be put in force twice, and until when it is remembered.
+
+    It is spent together with that: a management whose webhook met a failure of ours may send it again.
+    """
 
     def to_wire(self) -> JsonObject:
         return {
