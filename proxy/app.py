@@ -237,9 +237,11 @@ def _not_silently(task: asyncio.Task[None]) -> None:
 def check(site: Site) -> None:
     """Read what a start would read of certificates, revocation lists, secrets and policies, and change nothing.
 
-    :raises ConfigurationError: the start would fail
+    :raises ConfigurationError: the start would fail, or deny everybody of an authority
     """
-    settings.identification(site, settings.certificates(site))
+    certificates = settings.certificates(site)
+    settings.identification(site, certificates)
+    settings.check_revocation(site, certificates.revocation_expires, utc_now())
     settings.server_tls(site, arrive.Handshakes())
     settings.archive(site)
     _engine(site, watch.Tally())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from proxy import answer, arrive, identify, posture
@@ -33,6 +34,19 @@ def certificates(site: Site) -> identify.Certificates:
         for each in site.identify.authorities
     ]
     return identify.Certificates(files, site.identify.device_san, crl_cache=site.identify.crl_cache)
+
+
+def check_revocation(site: Site, expires: Mapping[str, datetime], now: datetime) -> None:
+    """A start without revocation lists denies, and goes on: they may come. Whoever checks wants to hear of it.
+
+    :raises ConfigurationError: an authority whose lists are files has none that is good now
+    """
+    for authority in site.identify.authorities:
+        if expires[authority.name] <= now and not any("://" in crl for crl in authority.crls):
+            raise ConfigurationError(
+                f"identify.authorities: {authority.name}: not every certificate of it has a revocation list in "
+                f"{', '.join(authority.crls)} that can be read, is signed by it and has not ended"
+            )
 
 
 def identification(site: Site, certificates: identify.Certificates) -> identify.Identification:
