@@ -212,7 +212,7 @@ def test_identity_that_does_not_fit_together_is_refused(folder: Path, named: str
 def test_webhook_secret_that_others_can_read_is_refused(folder: Path) -> None:
     (folder / "secret").write_text("content")
     (folder / "secret").chmod(0o644)
-    with pytest.raises(ConfigurationError, match="posture.managed.secret_file"):
+    with pytest.raises(ConfigurationError, match=r"posture\.managed\.secret_file"):
         load(folder, posture__managed={**MANAGED, "secret_file": "secret"})
 
 
