@@ -76,7 +76,8 @@ class PostureStore:
             with _available(f"{path}"):
                 schema.prepare(self._connection, path)
                 self._version = self._data_version()
-                self._change = self._last_change()
+                self._change = 0
+                _, self._change = self._changed()
         except PostureUnavailableError:
             self._connection.close()
             raise
@@ -104,8 +105,8 @@ class PostureStore:
             if own and not all(self._later(claim.device, report.issued_at) for claim in report.claims):
                 return None
             changed += [claim.device for claim in report.claims if self._put(claim, report)]
-        for claim in report.claims:
-            self._devices.pop(claim.device, None)
+            written = self._changed()
+        self._forget(*written)
         return changed
 
     def reported_at(self, device: DeviceId) -> datetime | None:
@@ -149,13 +150,12 @@ class PostureStore:
                 version = self._data_version()
                 if version == self._version:
                     return
-                changed = self._connection.execute("SELECT id FROM device WHERE change > ?", (self._change,)).fetchall()
-                self._version, self._change = version, self._last_change()
+                written = self._changed()
         except PostureUnavailableError:
             self._devices.clear()
             raise
-        for (device,) in changed:
-            self._devices.pop(device, None)
+        self._version = version
+        self._forget(*written)
 
     async def watch(self, interval_s: float) -> None:
         while True:
@@ -209,13 +209,20 @@ class PostureStore:
         row = self._connection.execute(statement, (device,)).fetchone()
         return ({}, 0) if row is None else (decode(row[0]), int(row[1]))
 
+    def _changed(self) -> tuple[list[DeviceId], int]:
+        """Devices that anybody wrote since we last looked, and up to which change that goes."""
+        statement = "SELECT id, change FROM device WHERE change > ? ORDER BY change"
+        rows = self._connection.execute(statement, (self._change,)).fetchall()
+        return [device for device, _ in rows], int(rows[-1][1]) if rows else self._change
+
+    def _forget(self, devices: list[DeviceId], change: int) -> None:
+        for device in devices:
+            self._devices.pop(device, None)
+        self._change = change
+
     def _data_version(self) -> int:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
-
-    def _last_change(self) -> int:
-        (change,) = self._connection.execute("SELECT coalesce(max(change), 0) FROM device").fetchone()
-        return int(change)
 
 
 @contextmanager

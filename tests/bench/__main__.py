@@ -10,6 +10,7 @@ BENCHES = (
     ("interpret", False),
     ("decide", False),
     ("fulfil", False),
+    ("posture", False),
     ("record", False),
     ("throughput", True),
 )

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import ConfigurationError
+from proxy.model import PostureReport, Reason, Signed, SiteRequest, Trust
+from proxy.posture import Desk, ManagedSettings, MappedPolicy, PostureStore
+from proxy.posture.fleet import read_fleet
+from tests.posture.making import (
+    NOW,
+    SECRET,
+    desk,
+    details,
+    device,
+    device_of,
+    examined,
+    failing,
+    managed,
+    seconds,
+    webhook,
+)
+
+PC7 = device_of("urn:pc:pc7")
+
+
+@pytest.fixture
+def made(store: PostureStore) -> Desk:
+    return desk(store, managed())
+
+
+def sent(made: Desk, body: bytes, request: SiteRequest | None = None, now: datetime = NOW) -> PostureReport | Reason:
+    manager = device(number=1)
+    return made.examine(body, manager.peer, manager.principal, request or webhook(body), now)
+
+
+def taken(found: PostureReport | Reason) -> PostureReport:
+    assert isinstance(found, PostureReport), found
+    return found
+
+
+def told(report: PostureReport) -> dict[str, dict[str, Any]]:
+    return {each.device: {name: said.value for name, said in each.attributes.items()} for each in report.claims}
+
+
+def test_each_host_of_a_failing_policy_fails_it(made: Desk, store: PostureStore) -> None:
+    body = failing("Firewall on", "pc7", "pc8")
+    report = taken(sent(made, body))
+    assert told(report) == {PC7: {"firewall": False}, device_of("urn:pc:pc8"): {"firewall": False}}
+    assert (report.source, report.trust, report.issued_at) == ("fleet", Trust.MANAGED, NOW)
+    assert report.sha256 == hashlib.sha256(body).hexdigest()
+    assert set(made.accept(report, NOW)) == {PC7, device_of("urn:pc:pc8")}
+    said = store.posture(PC7, NOW).attributes["firewall"]
+    assert (said.value, said.source, said.issued_at, said.expires_at) == (False, "fleet", NOW, NOW + seconds(7200))
+
+
+def test_details_of_a_host_tell_what_passed_and_failed_and_not_what_did_not_run(made: Desk) -> None:
+    body = details({"Firewall on": "pass", "Disk": "fail", "Patched": "", "Somebody else's": "fail"})
+    assert told(taken(sent(made, body))) == {PC7: {"firewall": True, "disk_encryption": False}}
+
+
+@pytest.mark.parametrize(
+    ("responses", "value"),
+    [
+        ({"Patched": "pass", "Patched at all": "pass"}, 0),
+        ({"Patched": "fail", "Patched at all": "pass"}, 999),
+        ({"Patched": "pass", "Patched at all": "fail"}, 9999),
+    ],
+)
+def test_of_several_policies_of_one_attribute_one_that_fails_counts(
+    made: Desk, responses: dict[str, str], value: int
+) -> None:
+    assert told(taken(sent(made, details(responses)))) == {PC7: {"patch_age_days": value}}
+
+
+@pytest.mark.parametrize("key", ["hostname", "uuid", "hardware_serial"])
+def test_device_is_called_as_the_site_says(store: PostureStore, key: str) -> None:
+    made = desk(store, managed(key=key))
+    name = {"hostname": "pc7", "uuid": "u-7", "hardware_serial": "S7"}[key]
+    assert told(taken(sent(made, details({"Disk": "pass"})))) == {
+        device_of(f"urn:pc:{name}"): {"disk_encryption": True}
+    }
+
+
+@pytest.mark.parametrize("body", [failing("Unknown", "pc7"), details({}), details({"Unknown": "fail"})])
+def test_what_is_not_mapped_is_taken_and_tells_nothing(made: Desk, body: bytes) -> None:
+    report = taken(sent(made, body))
+    assert report.claims == ()
+    assert made.accept(report, NOW) == []
+    assert sent(made, body) is Reason.WEBHOOK_REPLAYED
+
+
+def test_host_whose_name_no_certificate_has_spoils_nothing(made: Desk) -> None:
+    assert set(told(taken(sent(made, failing("Disk", "Somebody's laptop", "", "pc7"))))) == {PC7}
+
+
+def test_policy_names_what_the_management_said_beside_what_the_device_says(made: Desk, store: PostureStore) -> None:
+    who = device()
+    mine = desk(store)
+    own = taken(examined(mine, who.report(mine.nonce(who.principal, NOW)), who))
+    mine.accept(own, NOW)
+    by_name = Desk(
+        store,
+        site="north",
+        report_valid_s=900,
+        report_skew_s=60,
+        report_bytes=65_536,
+        managed=managed(),
+        device_of=lambda name: who.id,
+    )
+    assert by_name.accept(taken(sent(by_name, failing("Disk", "pc7"))), NOW) == [who.id]
+    said = store.posture(who.id, NOW).attributes["disk_encryption"]
+    assert (said.value, said.trust) == (False, Trust.MANAGED)
+    assert [(other.value, other.source) for other in said.others] == [(True, "agent")]
+    assert store.posture(who.id, NOW).attributes["os_name"].value == "debian"
+
+
+# Signature, time, single use.
+
+
+def test_webhook_by_another_secret_is_refused(made: Desk) -> None:
+    body = failing("Disk", "pc7")
+    assert sent(made, body, webhook(body, secrets=(b"x" * 32,))) is Reason.WEBHOOK_SIGNATURE
+    assert sent(made, body, webhook(body, secrets=(b"",))) is Reason.WEBHOOK_SIGNATURE
+    assert sent(made, body, webhook(body, secrets=())) is Reason.WEBHOOK_SIGNATURE
+
+
+def test_webhook_changed_after_signing_is_refused(made: Desk) -> None:
+    body = failing("Disk", "pc7")
+    request = webhook(body)
+    signed = request.signed
+    assert signed is not None
+    assert sent(made, failing("Disk", "pc8"), request) is Reason.WEBHOOK_SIGNATURE
+    assert sent(made, body + b" ", request) is Reason.WEBHOOK_SIGNATURE
+    assert sent(made, body[:-1], request) is Reason.WEBHOOK_SIGNATURE
+    for changed in (
+        replace(signed, id="msg_2"),
+        replace(signed, timestamp=signed.timestamp + 1),
+        replace(signed, signatures=(bytes([signed.signatures[0][0] ^ 1]) + signed.signatures[0][1:],)),
+        replace(signed, signatures=(signed.signatures[0][:-1],)),
+        replace(signed, signatures=(bytes(32),)),
+    ):
+        assert sent(made, body, replace(request, signed=changed)) is Reason.WEBHOOK_SIGNATURE
+
+
+def test_while_a_secret_changes_either_is_enough(store: PostureStore) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    body = failing("Disk", "pc7")
+    both = desk(store, managed(secrets=(old, new)))
+    for secrets in ((old,), (new,), (b"x" * 32, new), (old, new)):
+        taken(sent(both, body, webhook(body, secrets=secrets)))
+    taken(sent(desk(store, managed(secrets=(new,))), body, webhook(body, secrets=(old, new))))
+
+
+@pytest.mark.parametrize("late_s", [-301, 301, 86_400])
+def test_webhook_of_another_time_is_refused(made: Desk, late_s: int) -> None:
+    body = failing("Disk", "pc7")
+    assert sent(made, body, webhook(body, at=NOW - seconds(late_s))) is Reason.WEBHOOK_NOT_CURRENT
+
+
+@pytest.mark.parametrize("late_s", [-300, 0, 300])
+def test_webhook_within_the_tolerance_is_taken(made: Desk, late_s: int) -> None:
+    body = failing("Disk", "pc7")
+    taken(sent(made, body, webhook(body, at=NOW - seconds(late_s))))
+
+
+def test_time_of_twelve_digits_is_refused(made: Desk) -> None:
+    import hmac
+
+    body = failing("Disk", "pc7")
+    mac = hmac.new(SECRET, b"m.999999999999." + body, hashlib.sha256).digest()
+    request = replace(webhook(body), signed=Signed(id="m", timestamp=999_999_999_999, signatures=(mac,)))
+    assert sent(made, body, request) is Reason.WEBHOOK_NOT_CURRENT
+
+
+def test_webhook_sent_twice_is_refused_also_by_another_worker(made: Desk, path: Path) -> None:
+    body = failing("Disk", "pc7")
+    made.accept(taken(sent(made, body)), NOW)
+    assert sent(made, body) is Reason.WEBHOOK_REPLAYED
+    other = PostureStore(path)
+    assert sent(desk(other, managed()), body, now=NOW + seconds(299)) is Reason.WEBHOOK_REPLAYED
+    later = failing("Disk", "pc8")
+    assert sent(made, later, webhook(later)) is Reason.WEBHOOK_REPLAYED  # the same id with something else
+    other.close()
+
+
+def test_of_two_copies_examined_together_one_comes_into_force(made: Desk) -> None:
+    body = failing("Disk", "pc7")
+    first, second = taken(sent(made, body)), taken(sent(made, body))
+    assert made.accept(first, NOW) == [PC7]
+    assert made.accept(second, NOW) is Reason.WEBHOOK_REPLAYED
+
+
+def test_webhook_that_met_a_failure_of_ours_may_be_sent_again(made: Desk) -> None:
+    body = failing("Disk", "pc7")
+    taken(sent(made, body))  # and then the record could not be made durable, so it was not accepted
+    again = webhook(body, at=NOW + seconds(5))
+    assert made.accept(taken(sent(made, body, again, NOW + seconds(5))), NOW) == [PC7]
+
+
+def test_older_webhook_that_comes_late_does_not_undo_a_newer_one(made: Desk, store: PostureStore) -> None:
+    bad, good = details({"Disk": "fail"}), details({"Disk": "pass"})
+    made.accept(taken(sent(made, bad, webhook(bad, identity="b", at=NOW))), NOW)
+    assert made.accept(taken(sent(made, good, webhook(good, identity="a", at=NOW - seconds(9)))), NOW) == []
+    assert store.posture(PC7, NOW).attributes["disk_encryption"].value is False
+
+
+# Form.
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b"{}",
+        b"{",
+        b'{"host": 1}',
+        b'{"host": {}}',
+        b'{"host": {"hostname": "pc7"}}',
+        b'{"host": {"hostname": "pc7", "policies": {}}}',
+        b'{"host": {"hostname": "pc7", "policies": [7]}}',
+        details({"Disk": "passed"}),
+        details({"Disk": "PASS"}),
+        details({"Disk": None}),  # type: ignore[dict-item]
+        details({"Disk": True}),  # type: ignore[dict-item]
+        details({"Disk": "pass"}, hostname=7),
+        details({}, policies=[{"response": "pass"}]),
+        details({}, policies=[{"name": "Disk"}]),
+        details({}, policies=[{"name": "Disk", "response": "pass"}, {"name": "Disk", "response": "fail"}]),
+        b'{"host": {"hostname": "pc7", "policies": []}, "policy": {"name": "Disk"}, "hosts": []}',
+        b'{"policy": {"name": "Disk"}}',
+        b'{"policy": {"name": "Disk"}, "hosts": {}}',
+        b'{"policy": {"name": 7}, "hosts": []}',
+        b'{"policy": {}, "hosts": []}',
+        b'{"policy": "Disk", "hosts": []}',
+        b'{"policy": {"name": "Disk"}, "hosts": [7]}',
+        b'{"policy": {"name": "Disk"}, "hosts": [{"id": 7}]}',
+        b'{"policy": {"name": "Disk"}, "hosts": [{"hostname": null}]}',
+        b'{"policy": {"name": "Disk"}, "hosts": [{"hostname": "pc7", "hostname": "pc8"}]}',
+        b'{"policy": {"name": "Disk"}, "hosts": [{"hostname": "pc7", "x": NaN}]}',
+        b'{"policy": {"name": "Disk"}, "hosts": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"policy": {"name": "Disk"}, "hosts": [{"hostname": "\xff"}]}',
+        failing("Disk", *["pc7"] * 10_001),
+    ],
+)
+def test_body_of_another_form_is_malformed_and_may_be_sent_again(made: Desk, body: bytes) -> None:
+    assert sent(made, body) is Reason.WEBHOOK_MALFORMED
+    assert isinstance(sent(made, failing("Disk", "pc7"), webhook(failing("Disk", "pc7"))), PostureReport)
+
+
+def test_shape_without_what_the_site_calls_devices_by_is_malformed(store: PostureStore) -> None:
+    """Fleet's failing policies name hosts by hostname alone: a failure must not pass unseen."""
+    assert sent(desk(store, managed(key="uuid")), failing("Disk", "pc7")) is Reason.WEBHOOK_MALFORMED
+
+
+def test_most_hosts_are_taken(made: Desk) -> None:
+    assert len(taken(sent(made, failing("Disk", *(f"pc{n}" for n in range(10_000))))).claims) == 10_000
+
+
+def test_request_without_signature_is_malformed(made: Desk) -> None:
+    body = failing("Disk", "pc7")
+    assert sent(made, body, replace(webhook(body), signed=None)) is Reason.WEBHOOK_MALFORMED
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["host", "hosts", "policy", "name"]), inner),
+)
+
+
+@given(st.one_of(st.binary(), json_values.map(lambda value: json.dumps(value).encode())))
+def test_anything_at_all_is_read_or_refused(body: bytes) -> None:
+    try:
+        found = read_fleet(body, managed())
+    except ValueError:
+        return
+    assert all(name.startswith("urn:pc:") for name in found)
+
+
+# Settings.
+
+
+def load(tmp_path: Path, content: str | None, **changes: Any) -> ManagedSettings:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_text(content)
+    given: dict[str, Any] = {
+        "source": "fleet",
+        "secret_file": secret,
+        "device": "urn:pc:{}",
+        "key": "hostname",
+        "valid_s": 7200,
+        "tolerance_s": 300,
+        "attributes": [MappedPolicy(policy="Disk", attribute="disk_encryption", passing=True, failing=False)],
+        **changes,
+    }
+    return ManagedSettings.load(**given)
+
+
+def text(secret: bytes) -> str:
+    return base64.b64encode(secret).decode()
+
+
+def test_one_or_two_secrets_are_read(tmp_path: Path) -> None:
+    assert load(tmp_path, text(SECRET) + "\n").secrets == (SECRET,)
+    assert load(tmp_path, f"whsec_{text(SECRET)}\nwhsec_{text(b'n' * 24)}\n").secrets == (SECRET, b"n" * 24)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n",
+        "not base64!",
+        text(b"x" * 23),
+        f"{text(SECRET)} {text(b'x')}",
+        "\n".join([text(SECRET)] * 3),
+        "é",
+        None,
+    ],
+)
+def test_secret_that_is_none_ends_the_start_and_is_not_shown(tmp_path: Path, content: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"posture\.managed\.secret_file") as caught:
+        load(tmp_path, content)
+    assert not content or not content.strip() or content.strip() not in str(caught.value)
+
+
+def test_settings_do_not_show_their_secret(tmp_path: Path) -> None:
+    assert repr(SECRET) not in repr(load(tmp_path, text(SECRET)))
+    assert "secret" not in repr(load(tmp_path, text(SECRET))).lower()
+
+
+def test_management_cannot_be_called_as_devices_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"posture\.managed\.source"):
+        load(tmp_path, text(SECRET), source="agent")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "passing", "failing"),
+    [
+        ("disk_encryption", 1, False),
+        ("disk_encryption", True, "no"),
+        ("patch_age_days", True, 99),
+        ("os_name", "debian", False),
+        ("own", 2**53, 0),
+        ("own", "é", "a"),
+    ],
+)
+def test_value_of_another_type_than_the_attribute_ends_the_start(
+    tmp_path: Path, attribute: str, passing: Any, failing: Any
+) -> None:
+    mapped = MappedPolicy(policy="P", attribute=attribute, passing=passing, failing=failing)
+    with pytest.raises(ConfigurationError, match=rf"posture\.managed\.attributes: {attribute}"):
+        load(tmp_path, text(SECRET), attributes=[mapped])
