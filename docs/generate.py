@@ -92,7 +92,7 @@ def _kind(annotation: Any, metadata: Any = ()) -> str:
         inner, *more = get_args(annotation)
         return _kind(inner, [*metadata, *(each for part in more for each in getattr(part, "metadata", [part]))])
     if origin in (Union, types.UnionType):
-        return _kind(next(each for each in get_args(annotation) if each is not type(None)), metadata)
+        return " or ".join(_kind(each, metadata) for each in get_args(annotation) if each is not type(None))
     if origin is Literal:
         return "one of " + ", ".join(f"`{value}`" for value in get_args(annotation))
     if origin is tuple:

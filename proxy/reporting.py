@@ -81,11 +81,12 @@ class Reporting:
         """
         if self._request.expect_continue:
             await self._exchange.proceed()
+        longest = self._rooms.desk.longest(self._request)
         body = bytearray()
         while chunk := await self._exchange.body.read():
             body += chunk
-            if len(body) > self._rooms.desk.report_bytes:
-                raise BodyTooLargeError("a report is longer than posture.report_bytes")
+            if len(body) > longest:
+                raise BodyTooLargeError("a report is longer than the site takes")
         return bytes(body)
 
     async def _recorded(self, report: PostureReport | None) -> Sending:

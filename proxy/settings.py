@@ -92,6 +92,7 @@ def desk(site: Site, store: posture.PostureStore, device_of: Callable[[str, str]
             key=told.key,
             valid_s=told.valid_s,
             tolerance_s=told.tolerance_s,
+            body_bytes=told.body_bytes,
             attributes=[
                 posture.MappedPolicy(
                     policy=each.policy, attribute=each.attribute, passing=each.passing, failing=each.failing

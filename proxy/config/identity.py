@@ -140,6 +140,7 @@ class Managed(Section):
     )
     valid_s: Seconds = Field(7200, description="How long what it says holds.")
     tolerance_s: Seconds = Field(300, description="Oldest timestamp of a webhook that is taken.")
+    body_bytes: int = Field(4 * 2**20, ge=1024, le=64 * 2**20, description="Longest body of a webhook.")
     attributes: tuple[ManagedAttribute, ...] = Field(min_length=1, description="Which of its policies tell what.")
 
     @field_validator("device")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from proxy import strict
 from proxy.errors import ConfigurationError
-from proxy.identify import plain_json
 from proxy.identify.stamped import StampedFile
 from proxy.model import Role, User
 
@@ -30,7 +30,7 @@ def parse(content: bytes) -> tuple[Roles, Roles]:
 
     :raises ValueError: not of that form; its text holds none of the content
     """
-    document = plain_json.loads(content)
+    document = strict.loads(content)
     if not isinstance(document, dict) or not set(document) <= set(_SECTIONS):
         raise ValueError("is no object of users and devices alone")
     users, devices = (_section(document.get(name, {})) for name in _SECTIONS)

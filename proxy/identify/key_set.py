@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
-from proxy.identify import plain_json
+from proxy import strict
 
 MOST_KEYS: Final = 64
 MINIMUM_RSA_BITS: Final = 2048
@@ -40,7 +40,7 @@ def parse_key_set(content: bytes) -> dict[str | None, Key]:
 
     :raises ValueError: no JWK Set, none of its keys is usable, or two have one id
     """
-    document = plain_json.loads(content)
+    document = strict.loads(content)
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list) or len(members) > MOST_KEYS:
         raise ValueError("is no JSON Web Key Set")

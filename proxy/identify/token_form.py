@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.identify import plain_json
+from proxy import strict
 
 MOST_BYTES: Final = 16_384
 MOST_TEXT: Final = 512
@@ -105,7 +105,7 @@ def at(claims: Mapping[str, object], path: str) -> object:
 
 
 def _object(part: bytes) -> dict[str, object]:
-    value = plain_json.loads(decoded(part))
+    value = strict.loads(decoded(part))
     if not isinstance(value, dict):
         raise ValueError("no JSON object")
     return value

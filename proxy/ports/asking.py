@@ -44,8 +44,9 @@ class PostureSource(Protocol):
 class PostureDesk(Protocol):
     """Takes in what is said of devices: reports of their own, and those of a management system."""
 
-    report_bytes: int
-    """Longest body of a report."""
+    def longest(self, request: SiteRequest) -> int:
+        """Most bytes of a body that is read for this request."""
+        ...
 
     def nonce(self, principal: Principal, now: datetime) -> str:
         """What the device must sign with its next report: good for a minute, for this certificate and once."""

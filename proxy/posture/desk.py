@@ -43,7 +43,7 @@ class Desk:
         :param device_of: the device of a name, by the authority that issues to what is managed
         :raises PostureUnavailableError: the store cannot be read
         """
-        self.report_bytes = report_bytes
+        self._report_bytes = report_bytes
         self._store = store
         self._rules = ReportRules(
             site=site, valid=timedelta(seconds=report_valid_s), skew=timedelta(seconds=report_skew_s)
@@ -51,6 +51,11 @@ class Desk:
         self._managed = managed
         self._device_of = device_of
         self._key = store.nonce_key()
+
+    def longest(self, request: SiteRequest) -> int:
+        if request.resource is SiteResource.MANAGED_POSTURE and self._managed is not None:
+            return self._managed.body_bytes
+        return self._report_bytes
 
     def nonce(self, principal: Principal, now: datetime) -> str:
         return make_nonce(self._key, bytes.fromhex(principal.fingerprint), now)

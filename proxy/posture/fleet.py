@@ -15,8 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.posture.strict import loads
 from proxy.posture.webhooks import ManagedSettings
+from proxy.strict import loads
 
 MOST_HOSTS: Final = 10_000
 MOST_POLICIES: Final = 10_000

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from proxy.posture.claims import from_milliseconds, to_milliseconds
-from proxy.posture.strict import base64url, unbase64url
+from proxy.strict import base64url, unbase64url
 
 LIFE: Final = timedelta(seconds=60)
 _DOMAIN: Final = b"dicomward/posture-nonce/v1\0"

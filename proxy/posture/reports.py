@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from proxy.model import ATTRIBUTES, REPORT_TYPE, Reason
 from proxy.posture.claims import from_milliseconds, legal_value
-from proxy.posture.strict import base64url, loads, unbase64url
+from proxy.strict import base64url, loads, unbase64url
 
 MOST_ATTRIBUTES: Final = 64
 _HEADER: Final = {"alg", "typ", "x5t#S256"}

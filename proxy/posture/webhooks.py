@@ -45,6 +45,8 @@ class ManagedSettings:
     """``hostname``, ``uuid`` or ``hardware_serial``."""
     valid: timedelta
     tolerance: timedelta
+    body_bytes: int
+    """Longest body: a webhook may name thousands of hosts."""
     attributes: tuple[MappedPolicy, ...]
 
     @classmethod
@@ -57,6 +59,7 @@ class ManagedSettings:
         key: str,
         valid_s: float,
         tolerance_s: float,
+        body_bytes: int,
         attributes: Sequence[MappedPolicy],
     ) -> ManagedSettings:
         """:raises ConfigurationError: names the key; never a secret"""
@@ -71,6 +74,7 @@ class ManagedSettings:
             key=key,
             valid=timedelta(seconds=valid_s),
             tolerance=timedelta(seconds=tolerance_s),
+            body_bytes=body_bytes,
             attributes=tuple(attributes),
         )
 

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from proxy.identify import plain_json, tokens
+from proxy import strict
+from proxy.identify import tokens
 from proxy.identify.keys import KeyCache
 from proxy.identify.tokens import BadToken
 from proxy.model import Reason, User
@@ -560,7 +561,7 @@ def test_claims_of_any_type_are_judged_without_an_error(site: Site, changes: dic
 def test_any_bytes_as_json_are_read_or_refused(content: bytes) -> None:
     value: object = ABSENT
     with suppress(ValueError):
-        value = plain_json.loads(content)
+        value = strict.loads(content)
     if value is not ABSENT:
         assert json.loads(content) == value
 
@@ -573,7 +574,7 @@ def test_nothing_of_a_token_is_in_what_is_returned_or_shown(site: Site) -> None:
         assert signature not in shown
         assert token.split(".")[1] not in shown
     with pytest.raises(ValueError, match="is not JSON") as refused:
-        plain_json.loads(b'{"secret": tru')
+        strict.loads(b'{"secret": tru')
     assert "secret" not in str(refused.value)
 
 

@@ -158,7 +158,8 @@ class Desk:
     """Takes any body as a report of one device; ``refusal``, ``late`` and ``error`` are for what may go wrong."""
 
     trace: Trace
-    report_bytes: int = 1000
+    most: int = 1000
+    """Bytes of a body."""
     refusal: Reason | None = None
     late: Reason | None = None
     """What ``accept`` answers."""
@@ -167,6 +168,9 @@ class Desk:
     changed: tuple[DeviceId, ...] = (DEVICE,)
     examined: list[bytes] = field(default_factory=list)
     accepted: list[PostureReport] = field(default_factory=list)
+
+    def longest(self, request: SiteRequest) -> int:
+        return self.most
 
     def nonce(self, principal: Principal, now: datetime) -> str:
         return f"nonce for {principal.fingerprint[:4]}"

@@ -174,6 +174,7 @@ def managed(**changes: Any) -> ManagedSettings:
         "key": "hostname",
         "valid": seconds(7200),
         "tolerance": seconds(300),
+        "body_bytes": 2**20,
         "attributes": (
             MappedPolicy(policy="Firewall on", attribute="firewall", passing=True, failing=False),
             MappedPolicy(policy="Disk", attribute="disk_encryption", passing=True, failing=False),

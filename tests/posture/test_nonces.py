@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.posture.nonces import make_nonce, nonce_end
-from proxy.posture.strict import base64url, unbase64url
+from proxy.strict import base64url, unbase64url
 from tests.posture.making import NOW, seconds
 
 KEY, MINE, THEIRS = b"k" * 32, b"m" * 32, b"t" * 32

@@ -18,6 +18,7 @@ from proxy.posture import Desk, ManagedSettings, MappedPolicy, PostureStore
 from proxy.posture.fleet import read_fleet
 from tests.posture.making import (
     NOW,
+    REPORT,
     SECRET,
     desk,
     details,
@@ -288,6 +289,12 @@ def test_anything_at_all_is_read_or_refused(body: bytes) -> None:
     assert all(name.startswith("urn:pc:") for name in found)
 
 
+def test_webhook_of_many_hosts_may_be_longer_than_a_report(store: PostureStore) -> None:
+    made = desk(store, managed(body_bytes=2**22))
+    assert (made.longest(webhook(b"{}")), made.longest(REPORT)) == (2**22, 65_536)
+    assert desk(store).longest(webhook(b"{}")) == 65_536
+
+
 # Settings.
 
 
@@ -302,6 +309,7 @@ def load(tmp_path: Path, content: str | None, **changes: Any) -> ManagedSettings
         "key": "hostname",
         "valid_s": 7200,
         "tolerance_s": 300,
+        "body_bytes": 2**20,
         "attributes": [MappedPolicy(policy="Disk", attribute="disk_encryption", passing=True, failing=False)],
         **changes,
     }

@@ -1,4 +1,7 @@
-"""JSON and Base64 that two readers cannot understand differently (RFC 7493 2, RFC 4648 3.5)."""
+"""JSON and Base64 that two readers cannot understand differently (RFC 7493 2, RFC 4648 3.5). Pure.
+
+Tokens, key sets, the directory, reports and webhooks are read by it.
+"""
 
 from __future__ import annotations
 
