@@ -39,6 +39,7 @@ from proxy.model.asking import (
     Principal,
     Revocation,
     Role,
+    Taken,
     Trust,
     User,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "SiteResource",
     "StudyContext",
     "StudyUid",
+    "Taken",
     "Trust",
     "User",
     "Verdict",

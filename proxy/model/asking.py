@@ -274,3 +274,13 @@ class PostureReport:
             "issued_at": wire_time(self.issued_at),
             "devices": [claim.device for claim in self.claims],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of a report."""
+
+    changed: tuple[DeviceId, ...]
+    """Devices of which a value is another than before, and not its times alone."""
+    attributes: int
+    """Claims put in force; what is older than what the same source said before is not."""

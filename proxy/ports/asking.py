@@ -19,6 +19,7 @@ from proxy.model import (
     Reason,
     Refusal,
     SiteRequest,
+    Taken,
     Verdict,
 )
 
@@ -52,7 +53,7 @@ class PostureDesk(Protocol):
         """What the device must sign with its next report: good for a minute, for this certificate and once."""
         ...
 
-    def examine(
+    async def examine(
         self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
     ) -> PostureReport | Reason:
         """Check a report. Its nonce is spent, whatever comes of it.
@@ -61,10 +62,10 @@ class PostureDesk(Protocol):
         """
         ...
 
-    def accept(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | Reason:
-        """Put what was examined in force: the devices of which a value changed.
+    async def accept(self, report: PostureReport, now: datetime) -> Taken | Reason:
+        """Put what was examined in force.
 
-        ``Reason.REPORT_REPLAYED`` where a later report came in meanwhile.
+        A reason where a later report came in meanwhile, or nothing of it is newer than what is known.
 
         :raises PostureUnavailableError: the store could not be written
         """
