@@ -242,6 +242,7 @@ def check(site: Site) -> None:
     certificates = settings.certificates(site)
     settings.identification(site, certificates)
     settings.check_revocation(site, certificates.revocation_expires, utc_now())
+    settings.managed(site)
     settings.server_tls(site, arrive.Handshakes())
     settings.archive(site)
     _engine(site, watch.Tally())

@@ -38,6 +38,7 @@ from proxy.model import (
     Action,
     Arrival,
     Capabilities,
+    DecisionId,
     DicomRequest,
     Grounds,
     JsonObject,
@@ -84,7 +85,7 @@ class Journey:
             if not grounds.verdict.allow or isinstance(request, Refusal):
                 await self._deny(grounds, exchange)
             elif isinstance(request, SiteRequest):
-                await Reporting(self._rooms, grounds, request, exchange).walk()
+                await Reporting(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.SEARCH:
                 await Searching(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.STORE:
@@ -155,15 +156,7 @@ class Journey:
                     resource = await rooms.archive.context(request, now)  # 4
                 known = perf_counter()
                 seconds("context", known - looked)
-                policy_input = rooms.policy_input(
-                    decision=decision,
-                    now=now,
-                    principal=principal,
-                    posture=posture,
-                    request=request,
-                    resource=resource,
-                    network=arrival.peer.address,
-                )
+                policy_input = self._question(decision, arrival, principal, posture, request, resource, now)
                 verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))  # 5 and 8
                 seconds("decide", perf_counter() - known)
             except DicomwardError as error:
@@ -180,6 +173,26 @@ class Journey:
             policy_generation=generation,
         )
 
+    def _question(
+        self,
+        decision: DecisionId,
+        arrival: Arrival,
+        principal: Principal,
+        posture: Posture,
+        request: DicomRequest | SiteRequest,
+        resource: ResourceContext | None,
+        now: datetime,
+    ) -> JsonObject:
+        return self._rooms.policy_input(
+            decision=decision,
+            now=now,
+            principal=principal,
+            posture=posture,
+            request=request,
+            resource=resource,
+            network=arrival.peer.address,
+        )
+
     def _fulfillable(self, request: DicomRequest | SiteRequest, verdict: Verdict) -> Verdict:
         if not verdict.allow or not verdict.obligations:
             return verdict
@@ -190,27 +203,29 @@ class Journey:
 
     async def _judge_again(self, grounds: Grounds, now: datetime) -> Grounds:
         """The same question with what is known now; the answer under way keeps its decision id."""
-        rooms = self._rooms
-        principal = rooms.identifier.identify(grounds.arrival.peer, grounds.arrival.authorization, now)
+        rooms, arrival, request = self._rooms, grounds.arrival, grounds.request
+        principal = rooms.identifier.identify(arrival.peer, arrival.authorization, now)
         generation = rooms.engine.generation
-        posture, verdict = grounds.posture, Verdict.denied(*(principal.reasons or (Reason.LEASE_ENDED,)))
-        request = grounds.request
-        if not principal.reasons and principal.device is not None and isinstance(request, DicomRequest):
+        posture, policy_input = grounds.posture, None
+        against = _against(principal, request)
+        verdict = Verdict.denied(*(against or (Reason.LEASE_ENDED,)))
+        if not against and principal.device is not None and not isinstance(request, Refusal):
             try:
                 posture = rooms.posture.posture(principal.device, now)
-                policy_input = rooms.policy_input(
-                    decision=grounds.decision,
-                    now=now,
-                    principal=principal,
-                    posture=posture,
-                    request=request,
-                    resource=grounds.resource,
-                    network=grounds.arrival.peer.address,
+                policy_input = self._question(
+                    grounds.decision, arrival, principal, posture, request, grounds.resource, now
                 )
                 verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
-        return replace(grounds, principal=principal, posture=posture, verdict=verdict, policy_generation=generation)
+        return replace(
+            grounds,
+            principal=principal,
+            posture=posture,
+            policy_input=policy_input,
+            verdict=verdict,
+            policy_generation=generation,
+        )
 
     def _stamp_now(self, grounds: Grounds, now: datetime) -> tuple[int, int, int]:
         rooms, device = self._rooms, grounds.principal.device
@@ -249,6 +264,12 @@ class Journey:
             await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
 
     async def _stream(self, answer: Sending, request: DicomRequest, found: ArchiveAnswer) -> None:
+        """Where the archive took long to begin, what the decision was made from is looked at before anything leaves."""
+        fresh = await self.leases.renewed(answer.grounds)
+        if not fresh.verdict.allow:
+            await answer.problem(Reason(fresh.verdict.reasons[0]), OutcomeStatus.TERMINATED)
+            return
+        answer.grounds = fresh
         try:
             recoder = self._rooms.fulfilment.recoder(request, answer.grounds.verdict.obligations, found)  # 8
         except ArchiveError as error:

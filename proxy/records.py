@@ -16,6 +16,7 @@ from proxy.model import (
     Arrival,
     DecisionId,
     JsonObject,
+    JsonValue,
     Kind,
     OutcomeStatus,
     PartHeader,
@@ -155,5 +156,5 @@ def outcome(
     return body
 
 
-def event(name: str, now: datetime, **details: str | int | None) -> JsonObject:
+def event(name: str, now: datetime, **details: JsonValue) -> JsonObject:
     return {"v": 1, "kind": Kind.EVENT.value, "time": wire_time(now), "event": name, **details}

@@ -1,21 +1,26 @@
 """What is told of a device's posture: by itself, or by its management (our own resources, steps 5 to 11).
 
 5.  Policy says whether this certificate may tell at all.
-3a. The body is read, which is small, and examined: signature, time, single use. What does not hold denies.
+3a. The body is read, which is small and has its time. Certificate, policy and all are asked again, since a body may be
+    slow: what is decided on is what holds when it is there.
+3b. It is examined: signature, time, single use. What does not hold denies.
 6.  The decision is durable, with the digest of what was signed, before it has an effect.
 8.  The store takes it: from then on every request of the device is judged by it.
-6a. Where a value changed, and not only its time, an event says so for each device.
+6a. Where a value changed, and not only its time, an event names the devices.
 10. The answer says until when it holds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from proxy import records
 from proxy.errors import BodyTooLargeError, DicomwardError, PeerError, PeerGoneError, PostureUnavailableError
+from proxy.lease import Leases
 from proxy.model import (
     DeviceId,
     Grounds,
@@ -34,12 +39,19 @@ from proxy.rooms import Rooms
 from proxy.sending import Sending, decision_record
 
 NONCE_S: Final = 60
+EVENT_DEVICES: Final = 100
+"""Most devices of one record."""
+BODY_S: Final = 15.0
+"""For the whole body of a report."""
 JSON: Final = "application/json"
 
 
 class Reporting:
-    def __init__(self, rooms: Rooms, grounds: Grounds, request: SiteRequest, exchange: Exchange) -> None:
+    def __init__(
+        self, rooms: Rooms, leases: Leases, grounds: Grounds, request: SiteRequest, exchange: Exchange
+    ) -> None:
         self._rooms = rooms
+        self._leases = leases
         self._grounds = grounds
         self._request = request
         self._exchange = exchange
@@ -50,38 +62,57 @@ class Reporting:
             await self._nonce()
             return
         found = await self._examined()
-        if isinstance(found, Reason):
-            self._grounds = replace(self._grounds, verdict=Verdict.denied(found, policy=self._grounds.verdict.policy))
+        if found is None:
             await (await self._recorded(None)).denied()
             return
         answer = await self._recorded(found)
-        await self._accept(found, answer)
+        try:
+            await self._accept(found, answer)
+        finally:
+            answer.close(())
 
     async def _nonce(self) -> None:
         nonce = self._rooms.desk.nonce(self._grounds.principal, self._rooms.clock())
         answer = await self._recorded(None)
         await self._tell(answer, {"nonce": nonce, "expires_in": NONCE_S, "site": self._rooms.site})
 
-    async def _examined(self) -> PostureReport | Reason:
+    async def _examined(self) -> PostureReport | None:
+        """``None``: denied, and the verdict says why."""
         try:
-            body = await self._read()
-            grounds = self._grounds
-            return self._rooms.desk.examine(
-                body, grounds.arrival.peer, grounds.principal, self._request, self._rooms.clock()
-            )
+            async with asyncio.timeout(BODY_S):
+                body = await self._read()
+        except TimeoutError as error:
+            raise PeerGoneError("the body of a report did not come in time") from error
         except PeerGoneError:
             raise
-        except (PeerError, PostureUnavailableError) as error:
-            return Reason(error.code)
+        except PeerError as error:
+            return self._denied(error.code)
+        self._grounds = await self._leases.judge_again(self._grounds, self._rooms.clock())
+        if not self._grounds.verdict.allow:
+            return None
+        grounds = self._grounds
+        try:
+            found = await self._rooms.desk.examine(
+                body, grounds.arrival.peer, grounds.principal, self._request, self._rooms.clock()
+            )
+        except PostureUnavailableError as error:
+            return self._denied(error.code)
+        return self._denied(found) if isinstance(found, Reason) else found
+
+    def _denied(self, code: str) -> None:
+        verdict = Verdict.denied(Reason(code), policy=self._grounds.verdict.policy)
+        self._grounds = replace(self._grounds, verdict=verdict)
 
     async def _read(self) -> bytes:
         """The body is what is decided on: it is asked for once policy has let this certificate tell anything at all.
 
         :raises PeerError: it is too long or its framing is broken
         """
+        longest = self._rooms.desk.longest(self._request)
+        if (self._request.bytes or 0) > longest:
+            raise BodyTooLargeError("a report is announced longer than the site takes")
         if self._request.expect_continue:
             await self._exchange.proceed()
-        longest = self._rooms.desk.longest(self._request)
         body = bytearray()
         while chunk := await self._exchange.body.read():
             body += chunk
@@ -96,30 +127,31 @@ class Reporting:
 
     async def _accept(self, report: PostureReport, answer: Sending) -> None:
         try:
-            changed = self._rooms.desk.accept(report, self._rooms.clock())
+            taken = await self._rooms.desk.accept(report, self._rooms.clock())
         except DicomwardError as error:
             await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
             return
-        if isinstance(changed, Reason):
-            await answer.problem(changed)
+        if isinstance(taken, Reason):
+            await answer.problem(taken)
             return
-        for device in changed:
-            self._rooms.recorder.record_later(Kind.EVENT, self._event(device, report))
+        for first in range(0, len(taken.changed), EVENT_DEVICES):
+            event = self._event(taken.changed[first : first + EVENT_DEVICES], report)
+            self._rooms.recorder.record_later(Kind.EVENT, event)
         ends = [each.expires_at for claim in report.claims for each in claim.attributes.values()]
         told: JsonObject = {
             "accepted": True,
-            "attributes": sum(len(claim.attributes) for claim in report.claims),
+            "attributes": taken.attributes,
             "expires_at": wire_time(min(ends)) if ends else None,
         }
         if self._request.resource is SiteResource.MANAGED_POSTURE:
             told["devices"] = len(report.claims)
         await self._tell(answer, told)
 
-    def _event(self, device: DeviceId, report: PostureReport) -> JsonObject:
+    def _event(self, devices: Sequence[DeviceId], report: PostureReport) -> JsonObject:
         return records.event(
             "posture",
             self._rooms.clock(),
-            device=device,
+            devices=list(devices),
             source=report.source,
             trust=report.trust.value,
             report=report.sha256,

@@ -76,38 +76,42 @@ def identification(site: Site, certificates: identify.Certificates) -> identify.
     )
 
 
+def managed(site: Site) -> posture.ManagedSettings | None:
+    """:raises ConfigurationError: the secret of the management system, or what it is to tell, cannot be used"""
+    told = site.posture.managed
+    if told is None:
+        return None
+    return posture.ManagedSettings.load(
+        source=told.source,
+        secret_file=told.secret_file,
+        device=told.device,
+        key=told.key,
+        valid_s=told.valid_s,
+        tolerance_s=told.tolerance_s,
+        body_bytes=told.body_bytes,
+        attributes=[
+            posture.MappedPolicy(
+                policy=each.policy, attribute=each.attribute, passing=each.passing, failing=each.failing
+            )
+            for each in told.attributes
+        ],
+    )
+
+
 def desk(site: Site, store: posture.PostureStore, device_of: Callable[[str, str], DeviceId]) -> posture.Desk:
     """
     :param device_of: the device of an authority's and a certificate's name
     :raises ConfigurationError: the secret of the management system cannot be used
     """
     section = site.posture
-    told = section.managed
-    managed = None
-    if told is not None:
-        managed = posture.ManagedSettings.load(
-            source=told.source,
-            secret_file=told.secret_file,
-            device=told.device,
-            key=told.key,
-            valid_s=told.valid_s,
-            tolerance_s=told.tolerance_s,
-            body_bytes=told.body_bytes,
-            attributes=[
-                posture.MappedPolicy(
-                    policy=each.policy, attribute=each.attribute, passing=each.passing, failing=each.failing
-                )
-                for each in told.attributes
-            ],
-        )
-    authority = "" if told is None else told.authority
+    authority = "" if section.managed is None else section.managed.authority
     return posture.Desk(
         store,
         site=site.site,
         report_valid_s=section.report_valid_s,
         report_skew_s=section.report_skew_s,
         report_bytes=section.report_bytes,
-        managed=managed,
+        managed=managed(site),
         device_of=lambda name: device_of(authority, name),
     )
 

@@ -458,7 +458,8 @@ def events_of(site: Site, decision: str) -> list[str]:
         bodies = [json.loads(row.body) for row in reader.rows(0, reader.count()) if row.kind == Kind.EVENT]
     finally:
         reader.close()
-    return [body["device"] for body in bodies if body["event"] == "posture" and body["decision"] == decision]
+    told = [body for body in bodies if body["event"] == "posture" and body["decision"] == decision]
+    return [device for body in told for device in body["devices"]]
 
 
 def test_certificates_of_today_carry_what_the_tests_say(site: Site) -> None:

@@ -52,6 +52,7 @@ from proxy.model import (
     SiteResource,
     StudyContext,
     StudyUid,
+    Taken,
     Trust,
     User,
     Verdict,
@@ -175,7 +176,7 @@ class Desk:
     def nonce(self, principal: Principal, now: datetime) -> str:
         return f"nonce for {principal.fingerprint[:4]}"
 
-    def examine(
+    async def examine(
         self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
     ) -> PostureReport | Reason:
         self.examined.append(body)
@@ -194,14 +195,14 @@ class Desk:
             claims=(DeviceClaims(device=DEVICE, attributes={"firewall": firewall}),),
         )
 
-    def accept(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | Reason:
+    async def accept(self, report: PostureReport, now: datetime) -> Taken | Reason:
         self.trace.append("accept")
         if self.accept_error is not None:
             raise self.accept_error
         if self.late is not None:
             return self.late
         self.accepted.append(report)
-        return self.changed
+        return Taken(changed=self.changed, attributes=1)
 
 
 @dataclass

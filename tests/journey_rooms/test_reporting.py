@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 
 import pytest
 
+from proxy import reporting
 from proxy.errors import PeerGoneError, PostureUnavailableError
-from proxy.model import Obligation, Reason, Refusal, Role, SiteRequest, User, Verdict
+from proxy.model import DeviceId, Obligation, Reason, Refusal, Role, SiteRequest, User, Verdict
 from tests.journey_rooms.simulators import DEVICE, DIGEST, MANAGED, NONCE, NOW, REPORT, RETRIEVE, World
 
 USER = User(id="dev/alice", issuer="dev", subject="alice", roles=(), purpose=None, expires_at=NOW)
@@ -41,7 +43,7 @@ async def test_report_is_recorded_before_it_is_accepted(world: World, request_: 
         "devices": [DEVICE],
     }
     (event,) = world.recorder.of("event")
-    assert (event["event"], event["device"], event["source"]) == ("posture", DEVICE, "agent")
+    assert (event["event"], event["devices"], event["source"]) == ("posture", [DEVICE], "agent")
     assert event["decision"] == world.decision["id"]
 
 
@@ -79,6 +81,69 @@ async def test_report_that_is_too_long_is_refused_and_not_examined(world: World)
     exchange = await world.walk(world.exchange(b"x" * 600, b"x" * 600), "POST")
     assert (exchange.status, exchange.reasons()) == (413, ["too-large"])
     assert world.desk.examined == []
+
+
+async def test_announced_length_is_refused_before_the_body_is_asked_for(world: World) -> None:
+    world.request = replace(REPORT, bytes=1001, expect_continue=True)
+    exchange = await world.walk(world.exchange(b"x"), "POST")
+    assert (exchange.status, exchange.reasons(), exchange.continued) == (413, ["too-large"], False)
+
+
+async def test_certificate_that_was_revoked_while_the_body_came_tells_nothing(world: World) -> None:
+    world.request = REPORT
+    held = asyncio.Event()
+    exchange = world.exchange(b"slow ", held, b"report")
+    walking = asyncio.create_task(world.walk(exchange, "POST"))
+    await asyncio.sleep(0.01)
+    world.identifier.reasons = (Reason.CERTIFICATE_REVOKED,)
+    world.clock.advance(8)
+    held.set()
+    await walking
+    assert exchange.reasons() == ["certificate-revoked"]
+    assert world.desk.examined == []
+    assert (world.decision["verdict"]["allow"], world.decision["asked"]) == (False, False)
+
+
+async def test_record_of_a_slow_report_has_the_policy_input_of_when_it_was_there(world: World) -> None:
+    world.request = REPORT
+    held = asyncio.Event()
+    exchange = world.exchange(held, b"report")
+    walking = asyncio.create_task(world.walk(exchange, "POST"))
+    await asyncio.sleep(0.01)
+    world.engine.deny(Reason.ACTION_NOT_PERMITTED)
+    held.set()
+    await walking
+    assert exchange.reasons() == ["action-not-permitted"]
+    assert len(world.engine.asked) == 2
+
+
+async def test_body_that_drips_ends_as_a_peer_that_went_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "BODY_S", 0.05)
+    world.request = REPORT
+    exchange = world.exchange(b"x", asyncio.Event())
+    with pytest.raises(PeerGoneError):
+        await world.journey.walk(world.arrival("POST"), exchange)
+    assert not exchange.decided
+
+
+async def test_many_changed_devices_are_events_of_a_hundred(world: World) -> None:
+    world.request = MANAGED
+    world.desk.changed = tuple(DeviceId(f"{number:064x}") for number in range(250))
+    await world.walk(world.exchange(b"report"), "POST")
+    assert [len(event["devices"]) for event in world.recorder.of("event")] == [100, 100, 50]
+
+
+async def test_failure_nobody_thought_of_leaves_an_outcome(world: World) -> None:
+    world.request = REPORT
+
+    async def fail(report: object, now: object) -> None:
+        raise RuntimeError("a bug")
+
+    world.desk.accept = fail  # type: ignore[assignment, method-assign]
+    exchange = world.exchange(b"report")
+    with pytest.raises(RuntimeError):
+        await world.journey.walk(world.arrival("POST"), exchange)
+    assert world.outcome["status"] == "terminated"
 
 
 async def test_report_of_a_peer_that_went_away_has_no_decision(world: World) -> None:
