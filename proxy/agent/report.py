@@ -19,7 +19,7 @@ from typing import Any, Final
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -68,11 +68,13 @@ def algorithm_of(key: object) -> str:
             return "ES256"
         case EllipticCurvePrivateKey(curve=SECP384R1()):
             return "ES384"
+        case EllipticCurvePrivateKey(curve=SECP521R1()):
+            return "ES512"
         case Ed25519PrivateKey():
             return "EdDSA"
         case RSAPrivateKey(key_size=bits) if bits >= 2048:
             return "PS256"
-    raise ConfigurationError("--key: reports are signed with P-256, P-384, Ed25519, or RSA from 2048 bits")
+    raise ConfigurationError("--key: reports are signed with P-256, P-384, P-521, Ed25519, or RSA from 2048 bits")
 
 
 def checked_values(read: object) -> dict[str, Value]:

@@ -1,20 +1,26 @@
 """What several sources say of one device, merged into what policy sees (pure).
 
-For each attribute the unexpired claim of the highest trust wins; of equal trust the newest, then the first source by
-name. What the others say and has not expired stays visible beside it. Where every claim has expired the one of
-the highest trust that ended last stands there with its times, so that policy says *stale* and not *missing*.
+For each attribute
+
+1. the unexpired claim of the highest trust wins; of equal trust the newest, then the first source by name;
+2. unless one of a higher trust has expired that said something else: what has ended may be confirmed by those that are
+   trusted less, and not contradicted, so it stands there itself with its times, and policy says *stale*;
+3. where every claim has expired the one of the highest trust that ended last stands there likewise: *stale*, and not
+   *missing*.
+
+What the others say and has not expired stays visible beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import orjson
 
-from proxy.model import MAX_INTEGER, DeviceId, Posture, PostureAttribute, PostureReport, Trust
+from proxy.model import MAX_INTEGER, DeviceId, Posture, PostureAttribute, PostureReport, Taken, Trust
 
 AGENT: Final = "agent"
 """The source of what devices say of themselves. No management system may have this name."""
@@ -31,7 +37,7 @@ class RemainingLife:
     """How long what is known of devices still holds, for metrics."""
 
     fresh: int
-    """Devices of which every attribute is told by something unexpired."""
+    """Devices of which no attribute is stale."""
     expired: int
     shortest_s: float | None
     """Of the fresh devices, until the first of their attributes is stale; ``None`` where there is none."""
@@ -43,10 +49,11 @@ class ClaimStore(Protocol):
 
     def posture(self, device: DeviceId, now: datetime) -> Posture: ...
 
-    def put(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | None:
-        """Put a report in force, all of it or nothing: the devices of which a value changed.
+    async def put(self, report: PostureReport, now: datetime) -> Taken | None:
+        """Put a report in force, all of it that is not older than what its source said before, or nothing.
 
-        ``None``: its ``once`` is spent, or the device itself said something later before.
+        ``None``: its ``once`` is spent, or the device itself said something later before. From its return on
+        :meth:`posture` knows of it; the write is finished even where the caller is cancelled.
         """
         ...
 
@@ -56,7 +63,7 @@ class ClaimStore(Protocol):
 
     def is_spent(self, once: str) -> bool: ...
 
-    def spend(self, once: str, until: datetime, now: datetime) -> bool:
+    async def spend(self, once: str, until: datetime, now: datetime) -> bool:
         """Use up something that is good once, and remember that until it would have ended. False: it was spent."""
         ...
 
@@ -76,13 +83,23 @@ def _merged(claims: tuple[PostureAttribute, ...], now: datetime) -> PostureAttri
     if len(claims) == 1:
         return claims[0]
     live = sorted((claim for claim in claims if claim.expires_at > now), key=_precedence)
-    if not live:
-        return min(claims, key=lambda claim: (-claim.trust.rank, -to_milliseconds(claim.expires_at), claim.source))
-    return replace(live[0], others=tuple(live[1:])) if len(live) > 1 else live[0]
+    ended = min((claim for claim in claims if claim.expires_at <= now), key=_precedence_of_ended, default=None)
+    if ended is not None and (not live or _is_contradicted(ended, live[0])):
+        return replace(ended, others=tuple(live))
+    return replace(live[0], others=tuple(live[1:]))
 
 
 def _precedence(claim: PostureAttribute) -> tuple[int, int, str]:
     return -claim.trust.rank, -to_milliseconds(claim.issued_at), claim.source
+
+
+def _precedence_of_ended(claim: PostureAttribute) -> tuple[int, int, str]:
+    return -claim.trust.rank, -to_milliseconds(claim.expires_at), claim.source
+
+
+def _is_contradicted(ended: PostureAttribute, live: PostureAttribute) -> bool:
+    """By somebody who is trusted less. ``True`` and ``1`` are two values."""
+    return ended.trust.rank > live.trust.rank and (type(ended.value), ended.value) != (type(live.value), live.value)
 
 
 def next_expiry(said: Said, now: datetime) -> datetime | None:
@@ -92,13 +109,26 @@ def next_expiry(said: Said, now: datetime) -> datetime | None:
 
 
 def fresh_until(said: Said) -> datetime:
-    """When the first attribute is no longer told by anything unexpired; 1970 where nothing is told at all."""
-    ends = [max(claim.expires_at for claim in by_source.values()) for by_source in said.values() if by_source]
-    return min(ends, default=_EPOCH)
+    """When the first attribute is stale, by the rules of :func:`merge`; 1970 where nothing is told at all."""
+    return min((_stale_from(tuple(by_source.values())) for by_source in said.values() if by_source), default=_EPOCH)
+
+
+def _stale_from(claims: tuple[PostureAttribute, ...]) -> datetime:
+    """Only an end makes it so, and the last one always does."""
+    ends = [claim.expires_at for claim in claims]
+    if len({(type(claim.value), claim.value) for claim in claims}) == 1:
+        return max(ends)  # nobody contradicts: the usual case, and the costly way comes out the same
+    return min(end for end in ends if _merged(claims, end).expires_at <= end)
+
+
+def not_older(said: Said, source: str, told: Mapping[str, PostureAttribute]) -> Mapping[str, PostureAttribute]:
+    """What of ``told`` was not issued before what ``source`` said last of the same attribute."""
+    last = {name: by_source[source].issued_at for name, by_source in said.items() if source in by_source}
+    return {name: claim for name, claim in told.items() if name not in last or last[name] <= claim.issued_at}
 
 
 def updated(said: Said, source: str, told: Mapping[str, PostureAttribute], *, whole: bool) -> Said:
-    """``said`` with what ``source`` tells now. Of one attribute it never goes back to something issued earlier.
+    """``said`` with what ``source`` tells now.
 
     :param whole: it tells all that it knows, so that what it said before and says no more is gone
     """
@@ -107,10 +137,7 @@ def updated(said: Said, source: str, told: Mapping[str, PostureAttribute], *, wh
         for by_source in made.values():
             by_source.pop(source, None)
     for name, claim in told.items():
-        by_source = made.setdefault(name, {})
-        before = by_source.get(source)
-        if before is None or before.issued_at <= claim.issued_at:
-            by_source[source] = claim
+        made.setdefault(name, {})[source] = claim
     return {name: by_source for name, by_source in made.items() if by_source}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from proxy.model import (
@@ -16,13 +16,14 @@ from proxy.model import (
     Reason,
     SiteRequest,
     SiteResource,
+    Taken,
     Trust,
 )
 from proxy.posture.claims import AGENT, ClaimStore
 from proxy.posture.fleet import read_fleet
 from proxy.posture.nonces import make_nonce, nonce_end
-from proxy.posture.reports import ReportRules, judge_report, parse_report, report_end
-from proxy.posture.webhooks import ManagedSettings, issued_at, judge_webhook
+from proxy.posture.reports import Report, ReportRules, judge_report, parse_report, report_end
+from proxy.posture.webhooks import ManagedSettings, issued_at, judge_webhook, signed_at
 
 
 class Desk:
@@ -60,46 +61,57 @@ class Desk:
     def nonce(self, principal: Principal, now: datetime) -> str:
         return make_nonce(self._key, bytes.fromhex(principal.fingerprint), now)
 
-    def examine(
+    async def examine(
         self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
     ) -> PostureReport | Reason:
         match request.resource:
             case SiteResource.POSTURE:
-                return self._own(body, peer, principal, now)
+                return await self._own(body, peer, principal, now)
             case SiteResource.MANAGED_POSTURE if self._managed is not None:
                 return self._of_management(body, request, self._managed, now)
         return Reason.UNKNOWN_ROUTE  # a site without management has no such resource
 
-    def accept(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | Reason:
-        changed = self._store.put(report, now)
-        if changed is not None:
-            return changed
+    async def accept(self, report: PostureReport, now: datetime) -> Taken | Reason:
+        taken = await self._store.put(report, now)
+        told = any(claim.attributes for claim in report.claims)
+        if taken is not None and (taken.attributes or not told):
+            return taken
         return Reason.REPORT_REPLAYED if report.trust is Trust.REPORTED else Reason.WEBHOOK_REPLAYED
 
-    def _own(self, body: bytes, peer: Peer, principal: Principal, now: datetime) -> PostureReport | Reason:
-        """The nonce is spent whatever else is wrong, but what is wrong first is what is told."""
+    async def _own(self, body: bytes, peer: Peer, principal: Principal, now: datetime) -> PostureReport | Reason:
+        """By the numbers of :mod:`proxy.posture.reports`: the first that does not hold is what is told."""
         report = parse_report(body)
-        if report is None:
+        if report is None:  # 1
             return Reason.REPORT_MALFORMED
         if peer.certificate is None or principal.device is None:
             return Reason.REPORT_OF_ANOTHER_DEVICE
         wrong = judge_report(report, peer.certificate, self._rules, now)
         end = nonce_end(self._key, report.nonce, hashlib.sha256(peer.certificate).digest(), now)
-        new = end is not None and self._store.spend(f"nonce/{report.nonce}", end, now)
-        if wrong is not None:
+        is_new = await self._spend(report.nonce, end, now)  # here, whatever else is wrong
+        if wrong is not None:  # 2 to 6
             return wrong
-        if end is None:
+        if end is None:  # 7
             return Reason.REPORT_NONCE
-        before = self._store.reported_at(principal.device)
-        if not new or (before is not None and report.issued_at <= before):
+        if not is_new or not self._is_later(principal.device, report.issued_at):  # 8
             return Reason.REPORT_REPLAYED
+        return self._reported(report, principal.device, body, now)
+
+    async def _spend(self, nonce: str, end: datetime | None, now: datetime) -> bool:
+        """Use up a nonce of ours; another's is not remembered. Whether it was there to be used."""
+        return end is not None and await self._store.spend(f"nonce/{nonce}", end, now)
+
+    def _is_later(self, device: DeviceId, issued_at: datetime) -> bool:
+        before = self._store.reported_at(device)
+        return before is None or before < issued_at
+
+    def _reported(self, report: Report, device: DeviceId, body: bytes, now: datetime) -> PostureReport:
         told = _claims(report.values, AGENT, Trust.REPORTED, report.issued_at, report_end(report, self._rules, now))
         return PostureReport(
             source=AGENT,
             trust=Trust.REPORTED,
             sha256=hashlib.sha256(body).hexdigest(),
             issued_at=report.issued_at,
-            claims=(DeviceClaims(device=principal.device, attributes=told),),
+            claims=(DeviceClaims(device=device, attributes=told),),
         )
 
     def _of_management(
@@ -118,7 +130,7 @@ class Desk:
             told = read_fleet(body, settings)
         except ValueError:
             return Reason.WEBHOOK_MALFORMED
-        issued = issued_at(signed)
+        issued = issued_at(signed, now)
         return PostureReport(
             source=settings.source,
             trust=Trust.MANAGED,
@@ -131,7 +143,7 @@ class Desk:
                 )
                 for name, values in told.items()
             ),
-            once=(once, issued + settings.tolerance),
+            once=(once, signed_at(signed) + settings.tolerance),  # for as long as its own time is let pass
         )
 
 

@@ -7,14 +7,16 @@ Example, header and payload decoded::
 
 A report holds where, in this order,
 
-1. it has exactly this form, ``exp`` allowed (:func:`parse_report`),
+1. it has exactly this form, ``exp`` allowed, and what it says is short (:func:`parse_report`),
 2. ``typ`` is ours and ``alg`` the one that belongs to the certificate's key,
 3. ``x5t#S256`` is of the certificate that the connection proved,
 4. the signature verifies by that certificate's key,
 5. ``aud`` names this site,
-6. ``iat`` is within the clocks' difference forgiven, and neither ``exp`` nor the site's limit has passed.
+6. ``iat`` is within the clocks' difference forgiven, and neither ``exp`` nor the site's limit has passed,
+7. its nonce is ours, for this certificate, and not too old,
+8. that nonce was not used before, and ``iat`` is later than that of the last report in force.
 
-That its nonce is ours and new, and its ``iat`` later than the last, is judged where there is memory: see the desk.
+The last two need a key and a memory, which the desk has.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import jwt
+import orjson
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -38,6 +41,8 @@ from proxy.posture.claims import from_milliseconds, legal_value
 from proxy.strict import base64url, loads, unbase64url
 
 MOST_ATTRIBUTES: Final = 64
+MOST_BYTES: Final = 4096
+"""Of ``posture``, as JSON without spaces: what a device says of itself stands in each of its records from then on."""
 _HEADER: Final = {"alg", "typ", "x5t#S256"}
 _PAYLOAD: Final = {"aud", "iat", "nonce", "posture"}
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -118,9 +123,6 @@ def _report(body: bytes, header: dict[str, object], payload: dict[str, object]) 
     """:raises ValueError: a member is missing, unknown or of another form"""
     if header.keys() != _HEADER or payload.keys() - {"exp"} != _PAYLOAD:
         raise ValueError("has other members")
-    posture = payload["posture"]
-    if type(posture) is not dict or len(posture) > MOST_ATTRIBUTES:
-        raise ValueError("posture is not an object of few members")
     return Report(
         compact=body,
         algorithm=_text(header["alg"]),
@@ -130,8 +132,17 @@ def _report(body: bytes, header: dict[str, object], payload: dict[str, object]) 
         issued_at=_moment(payload["iat"]),
         expires_at=_moment(payload["exp"]) if "exp" in payload else None,
         nonce=_text(payload["nonce"]),
-        values={name: _value(name, value) for name, value in posture.items()},
+        values=_values(payload["posture"]),
     )
+
+
+def _values(posture: object) -> dict[str, bool | int | str]:
+    if type(posture) is not dict or len(posture) > MOST_ATTRIBUTES:
+        raise ValueError("posture is not an object of few members")
+    values = {name: _value(name, value) for name, value in posture.items()}
+    if len(orjson.dumps(values)) > MOST_BYTES:
+        raise ValueError("posture is too long")
+    return values
 
 
 def _text(value: object) -> str:
@@ -173,6 +184,8 @@ def _algorithm_of(key: _PublicKey) -> str | None:
             return "ES256"
         case EllipticCurvePublicKey(curve=SECP384R1()):
             return "ES384"
+        case EllipticCurvePublicKey(curve=SECP521R1()):
+            return "ES512"
         case Ed25519PublicKey():
             return "EdDSA"
         case RSAPublicKey(key_size=bits) if bits >= 2048:

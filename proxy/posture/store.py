@@ -3,6 +3,10 @@
 A write is one transaction, so a process that is killed leaves the old or the new. ``synchronous = NORMAL``: a loss of
 power can lose the last writes, never the file. That is enough here, since posture is short-lived and told again
 within minutes, and the decision that took it in is durable in the spool before.
+
+The event loop reads, over a connection that cannot write and hardly waits: readers do not wait for a writer (WAL).
+Writes are the :class:`Writer`'s, on a thread of its own. What is remembered is read and dropped on the loop alone, and
+a device is dropped after each write of it that has ended, so nothing older than that stays remembered.
 """
 
 from __future__ import annotations
@@ -11,43 +15,30 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from proxy.errors import PostureUnavailableError
-from proxy.model import DeviceClaims, DeviceId, Posture, PostureReport, Trust
-from proxy.posture import schema
-from proxy.posture.claims import (
-    RemainingLife,
-    Said,
-    decode,
-    encode,
-    fresh_until,
-    from_milliseconds,
-    merge,
-    next_expiry,
-    to_milliseconds,
-    updated,
-    values,
-)
+from proxy.model import DeviceId, Posture, PostureReport, Taken
+from proxy.posture import rows, schema
+from proxy.posture.claims import RemainingLife, Said, merge, next_expiry, to_milliseconds
+from proxy.posture.schema import available
+from proxy.posture.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 50_000
+READ_WAIT_S: Final = 0.05
+"""How long the event loop waits for a lock, where there is one at all (another process repairs the file)."""
 
 _LIFE = """
 SELECT (SELECT count(*) FROM device WHERE fresh_until > :now), (SELECT count(*) FROM device WHERE fresh_until <= :now),
        (SELECT min(fresh_until) FROM device WHERE fresh_until > :now)
 """
 _MIDDLE = "SELECT fresh_until FROM device WHERE fresh_until > ? ORDER BY fresh_until LIMIT 1 OFFSET ?"
-_PUT = """
-INSERT INTO device VALUES (:id, 1, (SELECT coalesce(max(change), 0) + 1 FROM device), :fresh, :reported, :claims)
-ON CONFLICT (id) DO UPDATE SET generation = generation + 1, change = excluded.change, claims = excluded.claims,
-  fresh_until = excluded.fresh_until, reported_at = coalesce(excluded.reported_at, reported_at)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +61,17 @@ class PostureStore:
         """
         self._devices: dict[DeviceId, _Known] = {}
         created = _touched(path)
-        with _available(f"{path}"):
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=2)
-        try:
-            with _available(f"{path}"):
-                schema.prepare(self._connection, path)
+        with available(f"{path}"):
+            self._writer = Writer(path)
+            self._reader = sqlite3.connect(path, isolation_level=None, timeout=READ_WAIT_S)
+            try:
+                self._reader.execute("PRAGMA query_only = ON")
                 self._version = self._data_version()
                 self._change = 0
                 _, self._change = self._changed()
-        except PostureUnavailableError:
-            self._connection.close()
-            raise
+            except BaseException:
+                self.close()
+                raise
         if created:
             logger.info("posture store %s is new: every device has to report", path)
 
@@ -88,74 +79,68 @@ class PostureStore:
         known = self._devices.get(device)
         if known is not None and known.since <= now and (known.until is None or now < known.until):
             return known.posture
-        with _available("posture store"):
-            said, generation = (known.said, known.posture.generation) if known is not None else self._read(device)
+        with available("posture store"):
+            if known is None:
+                said, generation = rows.read_device(self._reader, device)
+            else:
+                said, generation = known.said, known.posture.generation
         posture = Posture(attributes=merge(said, now), generation=generation)
         if len(self._devices) >= REMEMBERED:
             self._devices.clear()
         self._devices[device] = _Known(said=said, posture=posture, since=now, until=next_expiry(said, now))
         return posture
 
-    def put(self, report: PostureReport, now: datetime) -> Sequence[DeviceId] | None:
-        changed: list[DeviceId] = []
-        with _available("posture store"), self._writing():
-            if report.once is not None and not self._spent(*report.once, now):
-                return None
-            own = report.trust is Trust.REPORTED
-            if own and not all(self._later(claim.device, report.issued_at) for claim in report.claims):
-                return None
-            changed += [claim.device for claim in report.claims if self._put(claim, report)]
-            written = self._changed()
-        self._forget(*written)
-        return changed
+    async def put(self, report: PostureReport, now: datetime) -> Taken | None:
+        writing = self._writer.submit(lambda connection: rows.put(connection, report, now))
+        # Dropped when the write has ended, and before anybody hears of it: whoever waits for it may be gone by then.
+        writing.add_done_callback(lambda _: self._forget(claim.device for claim in report.claims))
+        return await asyncio.shield(writing)
 
     def reported_at(self, device: DeviceId) -> datetime | None:
-        with _available("posture store"):
-            row = self._connection.execute("SELECT reported_at FROM device WHERE id = ?", (device,)).fetchone()
-            return None if row is None or row[0] is None else from_milliseconds(row[0])
+        with available("posture store"):
+            return rows.reported_at(self._reader, device)
 
     def is_spent(self, once: str) -> bool:
-        with _available("posture store"):
-            return self._connection.execute("SELECT 1 FROM spent WHERE once = ?", (once,)).fetchone() is not None
+        with available("posture store"):
+            return rows.is_spent(self._reader, once)
 
-    def spend(self, once: str, until: datetime, now: datetime) -> bool:
-        with _available("posture store"), self._writing():
-            return self._spent(once, until, now)
+    async def spend(self, once: str, until: datetime, now: datetime) -> bool:
+        return await asyncio.shield(self._writer.submit(lambda connection: rows.spend(connection, once, until, now)))
 
     def nonce_key(self) -> bytes:
-        with _available("posture store"):
-            (key,) = self._connection.execute("SELECT key FROM secret").fetchone()
+        with available("posture store"):
+            (key,) = self._reader.execute("SELECT key FROM secret").fetchone()
             if type(key) is not bytes or len(key) != schema.KEY_BYTES:
                 raise ValueError("the key of nonces is gone")
             return key
 
     def remaining(self, now: datetime) -> RemainingLife:
         moment = to_milliseconds(now)
-        with _available("posture store"):
-            fresh, expired, first = self._connection.execute(_LIFE, {"now": moment}).fetchone()
+        with available("posture store"):
+            fresh, expired, first = self._reader.execute(_LIFE, {"now": moment}).fetchone()
             if not fresh:
                 return RemainingLife(fresh=0, expired=expired, shortest_s=None, median_s=None)
-            (middle,) = self._connection.execute(_MIDDLE, (moment, (fresh - 1) // 2)).fetchone()
+            (middle,) = self._reader.execute(_MIDDLE, (moment, (fresh - 1) // 2)).fetchone()
         return RemainingLife(
             fresh=fresh, expired=expired, shortest_s=(first - moment) / 1000, median_s=(middle - moment) / 1000
         )
 
     def forget_changed(self) -> None:
-        """Drop what is remembered of devices that another process wrote since.
+        """Drop what is remembered of devices that anybody wrote since, in another process above all.
 
         :raises PostureUnavailableError: the file cannot be read any more; then nothing is remembered
         """
         try:
-            with _available("posture store"):
+            with available("posture store"):
                 version = self._data_version()
                 if version == self._version:
                     return
-                written = self._changed()
+                written, change = self._changed()
         except PostureUnavailableError:
             self._devices.clear()
             raise
-        self._version = version
-        self._forget(*written)
+        self._version, self._change = version, change
+        self._forget(written)
 
     async def watch(self, interval_s: float) -> None:
         while True:
@@ -166,75 +151,23 @@ class PostureStore:
                 continue  # nothing is remembered now: the next request meets the failure itself
 
     def close(self) -> None:
-        self._connection.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A transaction that holds the one lock of writers from its beginning: what it reads stays so."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
-
-    def _spent(self, once: str, until: datetime, now: datetime) -> bool:
-        self._connection.execute("DELETE FROM spent WHERE until < ?", (to_milliseconds(now),))
-        row = (once, to_milliseconds(until))
-        return self._connection.execute("INSERT OR IGNORE INTO spent VALUES (?, ?)", row).rowcount == 1
-
-    def _later(self, device: DeviceId, issued_at: datetime) -> bool:
-        before = self.reported_at(device)
-        return before is None or before < issued_at
-
-    def _put(self, claim: DeviceClaims, report: PostureReport) -> bool:
-        """Whether a value changed."""
-        before, _ = self._read(claim.device)
-        own = report.trust is Trust.REPORTED
-        after = updated(before, report.source, claim.attributes, whole=own)
-        changed = values(after) != values(before)
-        if own or changed or after != before:
-            row = {
-                "id": claim.device,
-                "fresh": to_milliseconds(fresh_until(after)),
-                "reported": to_milliseconds(report.issued_at) if own else None,
-                "claims": encode(after),
-            }
-            self._connection.execute(_PUT, row)
-        return changed
-
-    def _read(self, device: DeviceId) -> tuple[Said, int]:
-        statement = "SELECT claims, generation FROM device WHERE id = ?"
-        row = self._connection.execute(statement, (device,)).fetchone()
-        return ({}, 0) if row is None else (decode(row[0]), int(row[1]))
+        """Waits for writes under way: never longer than one waits for a lock."""
+        self._writer.close()
+        self._reader.close()
 
     def _changed(self) -> tuple[list[DeviceId], int]:
         """Devices that anybody wrote since we last looked, and up to which change that goes."""
         statement = "SELECT id, change FROM device WHERE change > ? ORDER BY change"
-        rows = self._connection.execute(statement, (self._change,)).fetchall()
-        return [device for device, _ in rows], int(rows[-1][1]) if rows else self._change
+        found = self._reader.execute(statement, (self._change,)).fetchall()
+        return [device for device, _ in found], int(found[-1][1]) if found else self._change
 
-    def _forget(self, devices: list[DeviceId], change: int) -> None:
+    def _forget(self, devices: Iterable[DeviceId]) -> None:
         for device in devices:
             self._devices.pop(device, None)
-        self._change = change
 
     def _data_version(self) -> int:
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        (version,) = self._reader.execute("PRAGMA data_version").fetchone()
         return int(version)
-
-
-@contextmanager
-def _available(what: str) -> Iterator[None]:
-    """Nothing of SQLite leaves this room. Errors of form are of rows that we did not write."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise PostureUnavailableError(f"{what}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        # Not its text: it may hold what was stored.
-        raise PostureUnavailableError(f"{what}: cannot be read: {type(error).__name__}") from error
 
 
 def _touched(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 
 from proxy.errors import ConfigurationError
 from proxy.model import ATTRIBUTES, Reason, Signed
-from proxy.posture.claims import AGENT, from_milliseconds, legal_value
+from proxy.posture.claims import AGENT, from_milliseconds, legal_value, to_milliseconds
 
 SECRET_BYTES: Final = 24
 """Fewest, by the standard."""
@@ -83,14 +83,19 @@ def judge_webhook(signed: Signed, body: bytes, settings: ManagedSettings, now: d
     """Whether it was signed with a secret of ours, now. Whether it came before is judged where there is memory."""
     if not _is_signed(signed, body, settings.secrets):
         return Reason.WEBHOOK_SIGNATURE
-    if abs(now - issued_at(signed)) > settings.tolerance:
+    if abs(now - signed_at(signed)) > settings.tolerance:
         return Reason.WEBHOOK_NOT_CURRENT
     return None
 
 
-def issued_at(signed: Signed) -> datetime:
-    """The grammar lets seconds of twelve digits pass, which is beyond no calendar that is compared with here."""
+def signed_at(signed: Signed) -> datetime:
+    """By the sender's clock. Seconds of twelve digits, which the grammar lets pass, are kept within the calendar."""
     return from_milliseconds(min(signed.timestamp, 2**33) * 1000)
+
+
+def issued_at(signed: Signed, now: datetime) -> datetime:
+    """By both clocks: what a sender says whose clock is ahead neither holds longer nor outlasts its own next word."""
+    return from_milliseconds(min(to_milliseconds(signed_at(signed)), to_milliseconds(now)))
 
 
 def _is_signed(signed: Signed, body: bytes, secrets: tuple[bytes, ...]) -> bool:

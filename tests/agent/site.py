@@ -26,6 +26,7 @@ from proxy.agent.report import DeviceKey
 KEYS: dict[str, Any] = {
     "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
     "PS256": lambda: rsa.generate_private_key(65537, 2048),
 }

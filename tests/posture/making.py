@@ -33,6 +33,7 @@ from proxy.model import (
     Signed,
     SiteRequest,
     SiteResource,
+    Taken,
     Trust,
 )
 from proxy.posture import Desk, ManagedSettings, MappedPolicy, PostureStore
@@ -84,7 +85,7 @@ def private_key(kind: str) -> Any:
     raise AssertionError(kind)
 
 
-ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "Ed25519": "EdDSA", "RSA": "PS256"}
+ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "RSA": "PS256"}
 
 
 @dataclass
@@ -198,8 +199,14 @@ def desk(store: PostureStore, settings: ManagedSettings | None = None, **changes
 REPORT = SiteRequest(action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE, method="POST")
 
 
-def examined(made: Desk, body: bytes, who: Device, now: datetime = NOW) -> PostureReport | Reason:
-    return made.examine(body, who.peer, who.principal, REPORT, now)
+async def examined(made: Desk, body: bytes, who: Device, now: datetime = NOW) -> PostureReport | Reason:
+    return await made.examine(body, who.peer, who.principal, REPORT, now)
+
+
+def changed(found: Taken | Reason | None) -> list[DeviceId]:
+    """Of what was put in force."""
+    assert isinstance(found, Taken), found
+    return list(found.changed)
 
 
 def webhook(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.model import PostureAttribute, Trust
-from proxy.posture.claims import decode, encode, fresh_until, merge, next_expiry, updated, values
+from proxy.posture.claims import decode, encode, fresh_until, merge, next_expiry, not_older, updated, values
 from tests.posture.making import NOW, claim, seconds
 
 SOURCES = ("agent", "fleet", "other", "tpm")
@@ -29,7 +29,9 @@ sets = st.lists(claims(), min_size=1, max_size=4, unique_by=lambda each: each.so
 
 
 @given(sets)
-def test_lower_trust_never_hides_a_higher_one_and_nothing_expired_wins(several: list[PostureAttribute]) -> None:
+def test_winner_is_live_and_of_the_highest_trust_unless_it_contradicts_what_ended(
+    several: list[PostureAttribute],
+) -> None:
     winner = merge({"a": {each.source: each for each in several}}, NOW)["a"]
     live = [each for each in several if each.expires_at > NOW]
     if not live:
@@ -38,12 +40,59 @@ def test_lower_trust_never_hides_a_higher_one_and_nothing_expired_wins(several: 
         ends = [each.expires_at for each in several if each.trust is winner.trust]
         assert winner.expires_at == max(ends)
         return
-    assert winner.expires_at > NOW
+    assert all(each.others == () and each.expires_at > NOW for each in winner.others)
+    if winner.expires_at <= NOW:
+        best = winner.others[0]
+        assert {each.source for each in winner.others} == {each.source for each in live}
+        assert winner.trust.rank == max(each.trust.rank for each in several) > best.trust.rank
+        assert (type(best.value), best.value) != (type(winner.value), winner.value)
+        return
     assert winner.trust.rank == max(each.trust.rank for each in live)
     assert winner.issued_at == max(each.issued_at for each in live if each.trust is winner.trust)
     assert {winner.source, *(each.source for each in winner.others)} == {each.source for each in live}
     assert len(winner.others) == len(live) - 1
-    assert all(each.others == () for each in winner.others)
+
+
+@given(sets)
+def test_what_a_higher_trust_said_last_is_never_contradicted_by_a_lower_one(several: list[PostureAttribute]) -> None:
+    """The rule by itself: whoever is shown as the winner has no expired one above it that said something else."""
+    winner = merge({"a": {each.source: each for each in several}}, NOW)["a"]
+    above = [each for each in several if each.expires_at <= NOW and each.trust.rank > winner.trust.rank]
+    highest = [each for each in above if each.trust.rank == max(every.trust.rank for every in above)]
+    last = [each for each in highest if each.expires_at == max(every.expires_at for every in highest)]
+    if last:
+        said_last = min(last, key=lambda each: each.source).value
+        assert (type(winner.value), winner.value) == (type(said_last), said_last)
+
+
+@given(sets)
+def test_device_is_fresh_until_its_first_attribute_is_stale(several: list[PostureAttribute]) -> None:
+    said = {"a": {each.source: each for each in several}}
+    until = fresh_until(said)
+    assert merge(said, until)["a"].expires_at <= until
+    earlier = {each.expires_at for each in several if each.expires_at < until}
+    assert all(merge(said, end)["a"].expires_at > end for end in earlier)
+
+
+def ended(value: bool | int) -> PostureAttribute:
+    return claim(value, source="fleet", trust=Trust.MANAGED, expires_at=NOW)
+
+
+def test_device_alone_does_not_undo_what_its_management_said_last() -> None:
+    """The attack: wait until the management's word has ended, and say the contrary."""
+    winner = merge({"firewall": {"agent": claim(True), "fleet": ended(False)}}, NOW)["firewall"]
+    assert (winner.value, winner.source, winner.expires_at) == (False, "fleet", NOW)
+    assert [(each.value, each.source) for each in winner.others] == [(True, "agent")]
+
+
+@pytest.mark.parametrize(("last", "live", "source"), [(True, True, "agent"), (3, 3, "agent"), (True, 1, "fleet")])
+def test_device_may_confirm_what_its_management_said_last(last: bool | int, live: bool | int, source: str) -> None:
+    assert merge({"a": {"agent": claim(live), "fleet": ended(last)}}, NOW)["a"].source == source
+
+
+def test_another_management_of_the_same_trust_may_contradict_one_that_fell_silent() -> None:
+    other = claim(True, source="other", trust=Trust.MANAGED)
+    assert merge({"a": {"fleet": ended(False), "other": other}}, NOW)["a"].source == "other"
 
 
 @given(sets, st.randoms())
@@ -93,11 +142,13 @@ def test_claim_ends_at_its_very_end() -> None:
     said = {
         "a": {
             "agent": claim(False),
-            "fleet": claim(True, source="fleet", trust=Trust.MANAGED, expires_at=NOW + seconds(1)),
+            "tpm": claim(True, source="tpm", expires_at=NOW + seconds(1)),
         }
     }
-    assert merge(said, NOW + seconds(0.999))["a"].source == "fleet"
-    assert merge(said, NOW + seconds(1))["a"].source == "agent"
+    before, after = merge(said, NOW + seconds(0.999))["a"], merge(said, NOW + seconds(1))["a"]
+    assert (before.source, before.expires_at) == ("agent", NOW + seconds(900))
+    assert [each.source for each in before.others] == ["tpm"]
+    assert (after.source, after.others) == ("agent", ())
 
 
 def test_own_report_replaces_all_the_device_said_and_nothing_else() -> None:
@@ -114,7 +165,8 @@ def test_management_touches_only_what_it_names_and_never_goes_back() -> None:
     newer = claim(False, source="fleet", issued_at=NOW + seconds(1))
     after = updated(before, "fleet", {"firewall": newer}, whole=False)
     assert after == {"firewall": {"fleet": newer}, "screen_lock": before["screen_lock"]}
-    assert updated(after, "fleet", told, whole=False) == after
+    assert not_older(after, "fleet", told) == {"screen_lock": told["screen_lock"]}
+    assert not_older(after, "other", told) == told
 
 
 def test_device_is_fresh_while_something_unexpired_tells_each_attribute() -> None:

@@ -28,6 +28,7 @@ from tests.posture.making import (
     VALUES,
     Device,
     b64,
+    changed,
     desk,
     device,
     examined,
@@ -43,8 +44,8 @@ def made(store: PostureStore) -> Desk:
     return desk(store)
 
 
-def told(made: Desk, who: Device, now: datetime = NOW, **changes: Any) -> PostureReport | Reason:
-    return examined(made, who.report(made.nonce(who.principal, now), **changes), who, now)
+async def told(made: Desk, who: Device, now: datetime = NOW, **changes: Any) -> PostureReport | Reason:
+    return await examined(made, who.report(made.nonce(who.principal, now), **changes), who, now)
 
 
 def accepted(found: PostureReport | Reason) -> PostureReport:
@@ -53,20 +54,20 @@ def accepted(found: PostureReport | Reason) -> PostureReport:
 
 
 @pytest.mark.parametrize("kind", list(ALGORITHMS))
-def test_report_by_the_key_of_the_certificate_is_taken(made: Desk, store: PostureStore, kind: str) -> None:
-    report = accepted(told(made, device(kind)))
+async def test_report_by_the_key_of_the_certificate_is_taken(made: Desk, store: PostureStore, kind: str) -> None:
+    report = accepted(await told(made, device(kind)))
     assert (report.source, report.trust, report.issued_at) == ("agent", Trust.REPORTED, NOW)
-    assert made.accept(report, NOW) == [device(kind).id]
+    assert changed(await made.accept(report, NOW)) == [device(kind).id]
     attributes = store.posture(device(kind).id, NOW).attributes
     assert {name: each.value for name, each in attributes.items()} == VALUES
     assert {each.expires_at for each in attributes.values()} == {NOW + seconds(900)}
 
 
-def test_report_tells_the_digest_of_what_was_sent(made: Desk) -> None:
+async def test_report_tells_the_digest_of_what_was_sent(made: Desk) -> None:
     import hashlib
 
     body = device().report(made.nonce(device().principal, NOW))
-    assert accepted(examined(made, body, device())).sha256 == hashlib.sha256(body).hexdigest()
+    assert accepted(await examined(made, body, device())).sha256 == hashlib.sha256(body).hexdigest()
 
 
 # Form.
@@ -110,6 +111,7 @@ def test_report_tells_the_digest_of_what_was_sent(made: Desk) -> None:
         {"posture": {"own": "x" * 257}},
         {"posture": {"own": "é"}},
         {"posture": {"own": "\ud800"}},
+        {"posture": {f"a{number:02}": "x" * 247 for number in range(16)}},
         {"posture": {"own": "a\u0000"}},
         {"posture": {"firewall": 1}},
         {"posture": {"firewall": "true"}},
@@ -120,8 +122,8 @@ def test_report_tells_the_digest_of_what_was_sent(made: Desk) -> None:
     ],
     ids=lambda change: json.dumps(change, default=lambda _: "absent")[:60],
 )
-def test_payload_of_another_form_is_malformed(made: Desk, payload: dict[str, Any]) -> None:
-    assert told(made, device(), **payload) is Reason.REPORT_MALFORMED
+async def test_payload_of_another_form_is_malformed(made: Desk, payload: dict[str, Any]) -> None:
+    assert await told(made, device(), **payload) is Reason.REPORT_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -131,12 +133,13 @@ def test_payload_of_another_form_is_malformed(made: Desk, payload: dict[str, Any
         {f"a{number}": True for number in range(64)},
         {"own": 2**53 - 1, "a" * 64: -(2**53) + 1},
         {"own": "x" * 256, "empty": ""},
+        {f"a{number:02}": "x" * (247 - (number == 0)) for number in range(16)},
         {"patch_age_days": 0},
     ],
-    ids=["empty", "64", "integers", "texts", "today"],
+    ids=["empty", "64", "integers", "texts", "4096 bytes", "today"],
 )
-def test_form_is_accepted_up_to_its_bounds(made: Desk, posture: dict[str, Any]) -> None:
-    report = accepted(told(made, device(), posture=posture))
+async def test_form_is_accepted_up_to_its_bounds(made: Desk, posture: dict[str, Any]) -> None:
+    report = accepted(await told(made, device(), posture=posture))
     assert {name: each.value for name, each in report.claims[0].attributes.items()} == posture
 
 
@@ -158,11 +161,11 @@ def test_form_is_accepted_up_to_its_bounds(made: Desk, posture: dict[str, Any]) 
     ],
     ids=str,
 )
-def test_header_of_another_form_is_malformed(made: Desk, header: dict[str, Any]) -> None:
+async def test_header_of_another_form_is_malformed(made: Desk, header: dict[str, Any]) -> None:
     who = device()
     told_header = json.dumps(who.header(**header)).encode()
     payload = {"aud": "north", "iat": NOW.timestamp(), "nonce": "n", "posture": {}}
-    assert examined(made, who.sign(told_header, json.dumps(payload).encode()), who) is Reason.REPORT_MALFORMED
+    assert await examined(made, who.sign(told_header, json.dumps(payload).encode()), who) is Reason.REPORT_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -183,46 +186,49 @@ def test_header_of_another_form_is_malformed(made: Desk, header: dict[str, Any])
     ],
     ids=["aud", "attribute", "NaN", "Infinity", "more", "deep", "digits", "1e999", "list", "number", "empty", "bom"],
 )
-def test_payload_that_two_readers_could_understand_differently_is_malformed(made: Desk, text: str) -> None:
+async def test_payload_that_two_readers_could_understand_differently_is_malformed(made: Desk, text: str) -> None:
     who = device()
     body = who.sign(json.dumps(who.header()).encode(), text.encode())
-    assert examined(made, body, who) is Reason.REPORT_MALFORMED
+    assert await examined(made, body, who) is Reason.REPORT_MALFORMED
 
 
-def test_bytes_that_are_no_utf8_are_malformed(made: Desk) -> None:
+async def test_bytes_that_are_no_utf8_are_malformed(made: Desk) -> None:
     who = device()
-    assert examined(made, who.sign(json.dumps(who.header()).encode(), b'{"\xff": 1}'), who) is Reason.REPORT_MALFORMED
+    assert (
+        await examined(made, who.sign(json.dumps(who.header()).encode(), b'{"\xff": 1}'), who)
+        is Reason.REPORT_MALFORMED
+    )
 
 
-def test_report_cut_off_anywhere_is_refused(made: Desk) -> None:
+async def test_report_cut_off_anywhere_is_refused(made: Desk) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
     for length in [*range(0, len(body), 7), *range(len(body) - 90, len(body))]:
-        found = examined(made, body[:length], who)
+        found = await examined(made, body[:length], who)
         assert found in (Reason.REPORT_MALFORMED, Reason.REPORT_SIGNATURE), length
 
 
 @pytest.mark.parametrize("frame", ["{}\n", " {}", "{}=", "{}.", ".{}", '"{}"', "{}\u00e9", "{}.{}"])
-def test_compact_form_with_anything_around_it_is_malformed(made: Desk, frame: str) -> None:
+async def test_compact_form_with_anything_around_it_is_malformed(made: Desk, frame: str) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW)).decode()
-    assert examined(made, frame.replace("{}", body).encode(), who) is Reason.REPORT_MALFORMED
+    assert await examined(made, frame.replace("{}", body).encode(), who) is Reason.REPORT_MALFORMED
 
 
-def test_json_form_of_jws_with_an_unprotected_header_is_malformed(made: Desk) -> None:
+async def test_json_form_of_jws_with_an_unprotected_header_is_malformed(made: Desk) -> None:
     who = device()
     head, payload, signature = who.report(made.nonce(who.principal, NOW)).decode().split(".")
     body = {"payload": payload, "protected": head, "header": {"alg": "ES256"}, "signature": signature}
-    assert examined(made, json.dumps(body).encode(), who) is Reason.REPORT_MALFORMED
+    assert await examined(made, json.dumps(body).encode(), who) is Reason.REPORT_MALFORMED
 
 
-def test_base64_with_bits_that_belong_to_nothing_is_malformed(made: Desk) -> None:
+async def test_base64_with_bits_that_belong_to_nothing_is_malformed(made: Desk) -> None:
     """The last character of 64 bytes carries two bits: the same signature in another spelling."""
     who = device()
     body = who.report(made.nonce(who.principal, NOW)).decode()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     again = body[:-1] + alphabet[alphabet.index(body[-1]) ^ 1]
-    assert examined(made, again.encode(), who) is Reason.REPORT_MALFORMED
+    assert await examined(made, again.encode(), who) is Reason.REPORT_MALFORMED
 
 
 @given(st.binary(max_size=400))
@@ -233,20 +239,20 @@ def test_anything_at_all_is_parsed_or_refused(body: bytes) -> None:
 # Algorithm and type.
 
 
-def test_unsigned_report_is_refused(made: Desk) -> None:
+async def test_unsigned_report_is_refused(made: Desk) -> None:
     who = device()
     whole = who.report(made.nonce(who.principal, NOW)).decode().split(".")
     none = b64(json.dumps(who.header(alg="none")).encode())
-    assert examined(made, f"{none}.{whole[1]}.".encode(), who) is Reason.REPORT_ALGORITHM
-    assert examined(made, f"{whole[0]}.{whole[1]}.".encode(), who) is Reason.REPORT_SIGNATURE
+    assert await examined(made, f"{none}.{whole[1]}.".encode(), who) is Reason.REPORT_ALGORITHM
+    assert await examined(made, f"{whole[0]}.{whole[1]}.".encode(), who) is Reason.REPORT_SIGNATURE
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "HS256", "ES384", "EdDSA", "PS256", "RS256", "es256", "ES256K", ""])
-def test_other_algorithm_than_the_keys_own_is_refused(made: Desk, alg: str) -> None:
-    assert told(made, device(), header={"alg": alg}) is Reason.REPORT_ALGORITHM
+async def test_other_algorithm_than_the_keys_own_is_refused(made: Desk, alg: str) -> None:
+    assert await told(made, device(), header={"alg": alg}) is Reason.REPORT_ALGORITHM
 
 
-def test_public_key_taken_for_a_shared_secret_is_refused(made: Desk) -> None:
+async def test_public_key_taken_for_a_shared_secret_is_refused(made: Desk) -> None:
     import hashlib
     import hmac
 
@@ -256,58 +262,58 @@ def test_public_key_taken_for_a_shared_secret_is_refused(made: Desk) -> None:
     for form in (Encoding.PEM, Encoding.DER):
         public = who.key.public_key().public_bytes(form, PublicFormat.SubjectPublicKeyInfo)
         mac = hmac.new(public, f"{header}.{payload}".encode(), hashlib.sha256).digest()
-        assert examined(made, f"{header}.{payload}.{b64(mac)}".encode(), who) is Reason.REPORT_ALGORITHM
+        assert await examined(made, f"{header}.{payload}.{b64(mac)}".encode(), who) is Reason.REPORT_ALGORITHM
 
 
-def test_rs256_by_an_rsa_key_is_refused(made: Desk) -> None:
+async def test_rs256_by_an_rsa_key_is_refused(made: Desk) -> None:
     who = device("RSA")
     header = json.dumps(who.header(alg="RS256")).encode()
     payload = {"aud": "north", "iat": NOW.timestamp(), "nonce": made.nonce(who.principal, NOW), "posture": {}}
-    assert examined(made, who.sign(header, json.dumps(payload).encode(), "RS256"), who) is Reason.REPORT_ALGORITHM
+    assert await examined(made, who.sign(header, json.dumps(payload).encode(), "RS256"), who) is Reason.REPORT_ALGORITHM
 
 
-@pytest.mark.parametrize("kind", ["P-521", "Ed448", "RSA-1024"])
+@pytest.mark.parametrize("kind", ["Ed448", "RSA-1024"])
 @pytest.mark.parametrize("alg", ["ES512", "EdDSA", "PS256", "ES256"])
-def test_key_that_reports_are_not_signed_with_is_refused(made: Desk, kind: str, alg: str) -> None:
+async def test_key_that_reports_are_not_signed_with_is_refused(made: Desk, kind: str, alg: str) -> None:
     who = device(kind)
     header = b64(json.dumps(who.header(alg=alg)).encode())
     payload = b64(json.dumps({"aud": "north", "iat": 1, "nonce": "n", "posture": {}}).encode())
-    assert examined(made, f"{header}.{payload}.AAAA".encode(), who) is Reason.REPORT_ALGORITHM
+    assert await examined(made, f"{header}.{payload}.AAAA".encode(), who) is Reason.REPORT_ALGORITHM
 
 
 @pytest.mark.parametrize("typ", ["JWT", "at+jwt", "", "dicomward-posture+JWT", "application/dicomward-posture+jwt"])
-def test_other_thing_the_same_key_signed_is_no_report(made: Desk, typ: str) -> None:
-    assert told(made, device(), header={"typ": typ}) is Reason.REPORT_ALGORITHM
+async def test_other_thing_the_same_key_signed_is_no_report(made: Desk, typ: str) -> None:
+    assert await told(made, device(), header={"typ": typ}) is Reason.REPORT_ALGORITHM
 
 
 # Certificate and signature.
 
 
-def test_report_of_another_device_is_refused(made: Desk) -> None:
+async def test_report_of_another_device_is_refused(made: Desk) -> None:
     """What a second device signed rightly, brought over the connection of the first."""
     mine, theirs = device(), device(number=1)
     body = theirs.report(made.nonce(mine.principal, NOW))
-    assert examined(made, body, mine) is Reason.REPORT_OF_ANOTHER_DEVICE
-    assert told(made, mine, header={"x5t#S256": ""}) is Reason.REPORT_OF_ANOTHER_DEVICE
+    assert await examined(made, body, mine) is Reason.REPORT_OF_ANOTHER_DEVICE
+    assert await told(made, mine, header={"x5t#S256": ""}) is Reason.REPORT_OF_ANOTHER_DEVICE
 
 
-def test_report_without_certificate_or_device_is_refused(made: Desk) -> None:
+async def test_report_without_certificate_or_device_is_refused(made: Desk) -> None:
     from dataclasses import replace
 
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
     nobody = Peer(certificate=None, address="192.0.2.1", connection=1)
-    assert made.examine(body, nobody, who.principal, REPORT, NOW) is Reason.REPORT_OF_ANOTHER_DEVICE
+    assert await made.examine(body, nobody, who.principal, REPORT, NOW) is Reason.REPORT_OF_ANOTHER_DEVICE
     nameless = replace(who.principal, device=None)
-    assert made.examine(body, who.peer, nameless, REPORT, NOW) is Reason.REPORT_OF_ANOTHER_DEVICE
+    assert await made.examine(body, who.peer, nameless, REPORT, NOW) is Reason.REPORT_OF_ANOTHER_DEVICE
 
 
-def test_report_by_another_key_is_refused(made: Desk) -> None:
-    assert told(made, device(), key=device(number=1).key) is Reason.REPORT_SIGNATURE
+async def test_report_by_another_key_is_refused(made: Desk) -> None:
+    assert await told(made, device(), key=device(number=1).key) is Reason.REPORT_SIGNATURE
 
 
 @pytest.mark.parametrize("kind", list(ALGORITHMS))
-def test_signature_with_a_bit_flipped_or_a_byte_more_or_less_is_refused(made: Desk, kind: str) -> None:
+async def test_signature_with_a_bit_flipped_or_a_byte_more_or_less_is_refused(made: Desk, kind: str) -> None:
     import base64
 
     who = device(kind)
@@ -322,56 +328,56 @@ def test_signature_with_a_bit_flipped_or_a_byte_more_or_less_is_refused(made: De
         bytes(len(raw)),
     ]
     for each in wrong:
-        assert examined(made, f"{head}.{payload}.{b64(each)}".encode(), who) is Reason.REPORT_SIGNATURE
+        assert await examined(made, f"{head}.{payload}.{b64(each)}".encode(), who) is Reason.REPORT_SIGNATURE
 
 
-def test_payload_changed_after_signing_is_refused(made: Desk) -> None:
+async def test_payload_changed_after_signing_is_refused(made: Desk) -> None:
     who = device()
     nonce = made.nonce(who.principal, NOW)
     head, payload, _ = who.report(nonce).decode().split(".")
     other = who.report(nonce, posture={"disk_encryption": False}).decode().split(".")[2]
-    assert examined(made, f"{head}.{payload}.{other}".encode(), who) is Reason.REPORT_SIGNATURE
+    assert await examined(made, f"{head}.{payload}.{other}".encode(), who) is Reason.REPORT_SIGNATURE
 
 
 # Audience and time.
 
 
 @pytest.mark.parametrize("aud", ["south", "", "North", "north "])
-def test_report_for_another_site_is_refused(made: Desk, aud: str) -> None:
-    assert told(made, device(), aud=aud) is Reason.REPORT_AUDIENCE
+async def test_report_for_another_site_is_refused(made: Desk, aud: str) -> None:
+    assert await told(made, device(), aud=aud) is Reason.REPORT_AUDIENCE
 
 
 @pytest.mark.parametrize("ahead_s", [-3600, -60.001, 60.001, 3600])
-def test_report_of_another_time_is_refused(made: Desk, ahead_s: float) -> None:
-    assert told(made, device(), iat=NOW.timestamp() + ahead_s) is Reason.REPORT_NOT_CURRENT
+async def test_report_of_another_time_is_refused(made: Desk, ahead_s: float) -> None:
+    assert await told(made, device(), iat=NOW.timestamp() + ahead_s) is Reason.REPORT_NOT_CURRENT
 
 
 @pytest.mark.parametrize(("ahead_s", "end_s"), [(-60, 840), (-0.001, 899.999), (60, 900)])
-def test_clock_within_what_is_forgiven_gains_nothing(made: Desk, ahead_s: float, end_s: float) -> None:
-    report = accepted(told(made, device(), iat=NOW.timestamp() + ahead_s))
+async def test_clock_within_what_is_forgiven_gains_nothing(made: Desk, ahead_s: float, end_s: float) -> None:
+    report = accepted(await told(made, device(), iat=NOW.timestamp() + ahead_s))
     assert {each.expires_at for each in report.claims[0].attributes.values()} == {NOW + seconds(end_s)}
 
 
-def test_device_may_end_its_report_earlier_and_not_later(made: Desk) -> None:
+async def test_device_may_end_its_report_earlier_and_not_later(made: Desk) -> None:
     for exp_s, end_s in ((5, 5), (899.5, 899.5), (901, 900), (10**9, 900)):
-        report = accepted(told(made, device(), exp=NOW.timestamp() + exp_s))
+        report = accepted(await told(made, device(), exp=NOW.timestamp() + exp_s))
         assert report.claims[0].attributes["os_name"].expires_at == NOW + seconds(end_s)
 
 
 @pytest.mark.parametrize("exp_s", [0, -0.001, -59, -(10**9)])
-def test_report_that_has_ended_is_refused(made: Desk, exp_s: float) -> None:
-    assert told(made, device(), exp=NOW.timestamp() + exp_s) is Reason.REPORT_NOT_CURRENT
+async def test_report_that_has_ended_is_refused(made: Desk, exp_s: float) -> None:
+    assert await told(made, device(), exp=NOW.timestamp() + exp_s) is Reason.REPORT_NOT_CURRENT
 
 
-def test_report_older_than_the_sites_limit_is_refused(store: PostureStore) -> None:
+async def test_report_older_than_the_sites_limit_is_refused(store: PostureStore) -> None:
     made = desk(store, report_valid_s=30)
-    assert told(made, device(), iat=NOW.timestamp() - 30) is Reason.REPORT_NOT_CURRENT
+    assert await told(made, device(), iat=NOW.timestamp() - 30) is Reason.REPORT_NOT_CURRENT
 
 
 # Nonce and single use.
 
 
-def test_nonce_that_is_not_ours_is_refused(made: Desk) -> None:
+async def test_nonce_that_is_not_ours_is_refused(made: Desk) -> None:
     who, fingerprint = device(), device().fingerprint
     for nonce in (
         "",
@@ -381,30 +387,30 @@ def test_nonce_that_is_not_ours_is_refused(made: Desk) -> None:
         made.nonce(who.principal, NOW - seconds(60.001)),
         made.nonce(who.principal, NOW + seconds(1)),
     ):
-        assert examined(made, who.report(nonce), who) is Reason.REPORT_NONCE
+        assert await examined(made, who.report(nonce), who) is Reason.REPORT_NONCE
 
 
-def test_report_sent_twice_is_refused(made: Desk) -> None:
+async def test_report_sent_twice_is_refused(made: Desk) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
-    made.accept(accepted(examined(made, body, who)), NOW)
-    assert examined(made, body, who, NOW + seconds(1)) is Reason.REPORT_REPLAYED
+    await made.accept(accepted(await examined(made, body, who)), NOW)
+    assert await examined(made, body, who, NOW + seconds(1)) is Reason.REPORT_REPLAYED
 
 
-def test_report_sent_twice_before_the_first_is_in_force_is_refused(made: Desk) -> None:
+async def test_report_sent_twice_before_the_first_is_in_force_is_refused(made: Desk) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
-    accepted(examined(made, body, who))
-    assert examined(made, body, who) is Reason.REPORT_REPLAYED
+    accepted(await examined(made, body, who))
+    assert await examined(made, body, who) is Reason.REPORT_REPLAYED
 
 
-def test_report_sent_again_to_another_process_is_refused(made: Desk, path: Path) -> None:
+async def test_report_sent_again_to_another_process_is_refused(made: Desk, path: Path) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
     program = (
-        "import sys; from tests.posture.making import *; from pathlib import Path\n"
+        "import asyncio, sys; from tests.posture.making import *; from pathlib import Path\n"
         "who = Device(); who.certificate = bytes.fromhex(sys.argv[2])\n"
-        "found = examined(desk(PostureStore(Path(sys.argv[1]))), sys.argv[3].encode(), who)\n"
+        "found = asyncio.run(examined(desk(PostureStore(Path(sys.argv[1]))), sys.argv[3].encode(), who))\n"
         "print(found if isinstance(found, Reason) else 'taken')"
     )
     command = [sys.executable, "-c", program, str(path), who.certificate.hex(), body.decode()]
@@ -412,35 +418,37 @@ def test_report_sent_again_to_another_process_is_refused(made: Desk, path: Path)
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip() for _ in range(2)
     )
     assert (first, second) == ("taken", "report-replayed")
-    assert examined(made, body, who) is Reason.REPORT_REPLAYED
+    assert await examined(made, body, who) is Reason.REPORT_REPLAYED
 
 
-def test_nonce_is_spent_whatever_else_is_wrong(made: Desk) -> None:
+async def test_nonce_is_spent_whatever_else_is_wrong(made: Desk) -> None:
     who = device()
     nonce = made.nonce(who.principal, NOW)
-    assert examined(made, who.report(nonce, aud="south"), who) is Reason.REPORT_AUDIENCE
-    assert examined(made, who.report(nonce), who) is Reason.REPORT_REPLAYED
+    assert await examined(made, who.report(nonce, aud="south"), who) is Reason.REPORT_AUDIENCE
+    assert await examined(made, who.report(nonce), who) is Reason.REPORT_REPLAYED
 
 
 @pytest.mark.parametrize("earlier_s", [0, 0.001, 30])
-def test_report_that_was_held_back_is_refused_once_a_later_one_is_in_force(made: Desk, earlier_s: float) -> None:
+async def test_report_that_was_held_back_is_refused_once_a_later_one_is_in_force(made: Desk, earlier_s: float) -> None:
     """It was never sent, so its nonce is new: it is time that goes forward only."""
     who = device()
     held = who.report(made.nonce(who.principal, NOW), iat=NOW.timestamp() - earlier_s)
-    made.accept(accepted(told(made, who)), NOW)
-    assert examined(made, held, who) is Reason.REPORT_REPLAYED
+    await made.accept(accepted(await told(made, who)), NOW)
+    assert await examined(made, held, who) is Reason.REPORT_REPLAYED
 
 
-def test_of_two_examined_together_the_earlier_cannot_come_into_force_last(made: Desk, store: PostureStore) -> None:
+async def test_of_two_examined_together_the_earlier_cannot_come_into_force_last(
+    made: Desk, store: PostureStore
+) -> None:
     who = device()
-    bad = accepted(told(made, who, iat=NOW.timestamp() + 1, posture={"disk_encryption": False}))
-    good = accepted(told(made, who))
-    assert made.accept(bad, NOW) == [who.id]
-    assert made.accept(good, NOW) is Reason.REPORT_REPLAYED
+    bad = accepted(await told(made, who, iat=NOW.timestamp() + 1, posture={"disk_encryption": False}))
+    good = accepted(await told(made, who))
+    assert changed(await made.accept(bad, NOW)) == [who.id]
+    assert await made.accept(good, NOW) is Reason.REPORT_REPLAYED
     assert store.posture(who.id, NOW).attributes["disk_encryption"].value is False
 
 
-def test_first_of_all_that_is_wrong_is_what_is_told(made: Desk) -> None:
+async def test_first_of_all_that_is_wrong_is_what_is_told(made: Desk) -> None:
     mine, theirs = device(), device(number=1)
     wrong: dict[str, Any] = {"aud": "south", "iat": 1}
     steps: list[tuple[Reason, bytes]] = [
@@ -456,39 +464,40 @@ def test_first_of_all_that_is_wrong_is_what_is_told(made: Desk) -> None:
         (Reason.REPORT_NONCE, mine.report("n")),
     ]
     for reason, body in steps:
-        assert examined(made, body, mine) is reason
+        assert await examined(made, body, mine) is reason
 
 
-def test_devices_are_told_apart(made: Desk, store: PostureStore) -> None:
+async def test_devices_are_told_apart(made: Desk, store: PostureStore) -> None:
     for each in (device(), device(number=1)):
-        made.accept(accepted(told(made, each)), NOW)
-    later = accepted(told(made, device(), NOW + seconds(1), iat=NOW.timestamp() + 1, posture={}))
-    assert made.accept(later, NOW) == [device().id]
+        await made.accept(accepted(await told(made, each)), NOW)
+    later = accepted(await told(made, device(), NOW + seconds(1), iat=NOW.timestamp() + 1, posture={}))
+    assert changed(await made.accept(later, NOW)) == [device().id]
     assert store.posture(device().id, NOW).attributes == {}
     assert len(store.posture(OTHER, NOW).attributes) == len(VALUES)
 
 
-def test_report_that_changes_no_value_tells_of_no_device(made: Desk) -> None:
-    made.accept(accepted(told(made, device())), NOW)
-    assert made.accept(accepted(told(made, device(), iat=NOW.timestamp() + 1)), NOW) == []
+async def test_report_that_changes_no_value_tells_of_no_device(made: Desk) -> None:
+    await made.accept(accepted(await told(made, device())), NOW)
+    assert changed(await made.accept(accepted(await told(made, device(), iat=NOW.timestamp() + 1)), NOW)) == []
 
 
-def test_what_is_not_a_report_is_no_resource_of_the_desk(made: Desk) -> None:
+async def test_what_is_not_a_report_is_no_resource_of_the_desk(made: Desk) -> None:
     who = device()
     asked = SiteRequest(action=REPORT.action, resource=SiteResource.POSTURE_NONCE, method="GET")
-    assert made.examine(b"", who.peer, who.principal, asked, NOW) is Reason.UNKNOWN_ROUTE
-    assert made.examine(b"{}", who.peer, who.principal, webhook(b"{}"), NOW) is Reason.UNKNOWN_ROUTE
+    assert await made.examine(b"", who.peer, who.principal, asked, NOW) is Reason.UNKNOWN_ROUTE
+    assert await made.examine(b"{}", who.peer, who.principal, webhook(b"{}"), NOW) is Reason.UNKNOWN_ROUTE
 
 
-def test_store_that_cannot_be_used_stops_a_report_and_takes_nothing(made: Desk, store: PostureStore) -> None:
+async def test_store_that_cannot_be_used_stops_a_report_and_takes_nothing(made: Desk, store: PostureStore) -> None:
     who = device()
     body = who.report(made.nonce(who.principal, NOW))
-    report = accepted(told(made, who))
-    store._connection.close()
+    report = accepted(await told(made, who))
+    store._reader.close()
+    store._writer._connection.close()
     with pytest.raises(PostureUnavailableError):
-        examined(made, body, who)
+        await examined(made, body, who)
     with pytest.raises(PostureUnavailableError):
-        made.accept(report, NOW)
+        await made.accept(report, NOW)
 
 
 def test_tokens_of_the_same_key_are_not_verified_by_another_name() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import PostureUnavailableError
-from proxy.model import DeviceClaims, DeviceId, PostureReport, Trust
+from proxy.model import DeviceClaims, DeviceId, PostureReport, Taken, Trust
 from proxy.posture import PostureStore, RemainingLife
 from proxy.posture.store import REMEMBERED
-from tests.posture.making import DEVICE, NOW, OTHER, claim, said, seconds
+from tests.posture.making import DEVICE, NOW, OTHER, changed, claim, said, seconds
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,8 @@ def write(path: Path, statement: str, *values: object) -> None:
 
 def in_process(path: Path, program: str) -> str:
     head = (
-        "import sys; from pathlib import Path; from tests.posture.making import *; s = PostureStore(Path(sys.argv[1]));"
+        "import asyncio, sys; from pathlib import Path; from tests.posture.making import *;"
+        "s = PostureStore(Path(sys.argv[1]));"
     )
     done = subprocess.run(
         [sys.executable, "-c", head + program, str(path)], cwd=ROOT, check=True, capture_output=True, text=True
@@ -43,9 +44,9 @@ def in_process(path: Path, program: str) -> str:
     return done.stdout.strip()
 
 
-def test_what_was_put_is_found_again(store: PostureStore, path: Path) -> None:
+async def test_what_was_put_is_found_again(store: PostureStore, path: Path) -> None:
     attributes = {"disk_encryption": claim(), "patch_age_days": claim(12), "os_name": claim("debian")}
-    assert store.put(said(attributes), NOW) == [DEVICE]
+    assert changed(await store.put(said(attributes), NOW)) == [DEVICE]
     again = PostureStore(path)
     for each in (store, again):
         posture = each.posture(DEVICE, NOW)
@@ -55,73 +56,74 @@ def test_what_was_put_is_found_again(store: PostureStore, path: Path) -> None:
     again.close()
 
 
-def test_device_of_which_nothing_is_known_has_an_empty_posture(store: PostureStore) -> None:
-    store.put(said({"firewall": claim()}, device=OTHER), NOW)
+async def test_device_of_which_nothing_is_known_has_an_empty_posture(store: PostureStore) -> None:
+    await store.put(said({"firewall": claim()}, device=OTHER), NOW)
     posture = store.posture(DEVICE, NOW)
     assert (dict(posture.attributes), posture.generation, posture.expires_at) == ({}, 0, None)
     assert store.reported_at(DEVICE) is None
 
 
-def test_expired_attributes_are_handed_on_with_their_times(store: PostureStore) -> None:
+async def test_expired_attributes_are_handed_on_with_their_times(store: PostureStore) -> None:
     """Whether that is too old is policy's to say, and it says so with a reason."""
-    store.put(said({"firewall": claim(expires_at=NOW - seconds(1))}), NOW)
+    await store.put(said({"firewall": claim(expires_at=NOW - seconds(1))}), NOW)
     assert store.posture(DEVICE, NOW).attributes["firewall"].expires_at == NOW - seconds(1)
 
 
-def test_own_report_replaces_the_one_before_and_counts_up(store: PostureStore) -> None:
-    store.put(said({"firewall": claim(), "disk_encryption": claim()}), NOW)
+async def test_own_report_replaces_the_one_before_and_counts_up(store: PostureStore) -> None:
+    await store.put(said({"firewall": claim(), "disk_encryption": claim()}), NOW)
     later = {"issued_at": NOW + seconds(1)}
-    assert store.put(said({"firewall": claim(False, **later)}, **later), NOW) == [DEVICE]
+    assert changed(await store.put(said({"firewall": claim(False, **later)}, **later), NOW)) == [DEVICE]
     posture = store.posture(DEVICE, NOW)
     assert posture.generation == 2
     assert posture.attributes == {"firewall": claim(False, **later)}
     assert store.reported_at(DEVICE) == NOW + seconds(1)
 
 
-def test_new_times_alone_are_no_change_of_a_value(store: PostureStore) -> None:
-    store.put(said({"patch_age_days": claim(1), "os_name": claim("a")}), NOW)
+async def test_new_times_alone_are_no_change_of_a_value(store: PostureStore) -> None:
+    await store.put(said({"patch_age_days": claim(1), "os_name": claim("a")}), NOW)
     later = {"issued_at": NOW + seconds(1)}
-    assert store.put(said({"patch_age_days": claim(1, **later), "os_name": claim("a", **later)}, **later), NOW) == []
+    again = said({"patch_age_days": claim(1, **later), "os_name": claim("a", **later)}, **later)
+    assert await store.put(again, NOW) == Taken(changed=(), attributes=2)
     assert store.posture(DEVICE, NOW).generation == 2
     third = {"issued_at": NOW + seconds(2)}
-    assert store.put(said({"patch_age_days": claim(True, **third), "os_name": claim("a", **third)}, **third), NOW) == [
-        DEVICE
-    ]
+    other = said({"patch_age_days": claim(True, **third), "os_name": claim("a", **third)}, **third)
+    assert await store.put(other, NOW) == Taken(changed=(DEVICE,), attributes=2)
 
 
 @pytest.mark.parametrize("earlier_s", [0, 0.001, 5])
-def test_report_that_is_not_later_than_the_last_is_not_put(store: PostureStore, earlier_s: float) -> None:
-    store.put(said({"firewall": claim()}), NOW)
+async def test_report_that_is_not_later_than_the_last_is_not_put(store: PostureStore, earlier_s: float) -> None:
+    await store.put(said({"firewall": claim()}), NOW)
     at = NOW - seconds(earlier_s)
-    assert store.put(said({"firewall": claim(False, issued_at=at)}, issued_at=at), NOW) is None
+    assert await store.put(said({"firewall": claim(False, issued_at=at)}, issued_at=at), NOW) is None
     assert store.posture(DEVICE, NOW).attributes["firewall"].value is True
     assert store.posture(DEVICE, NOW).generation == 1
 
 
-def test_own_report_of_several_devices_is_put_whole_or_not_at_all(store: PostureStore) -> None:
-    store.put(said({"firewall": claim()}, device=OTHER), NOW)
+async def test_own_report_of_several_devices_is_put_whole_or_not_at_all(store: PostureStore) -> None:
+    await store.put(said({"firewall": claim()}, device=OTHER), NOW)
     both = tuple(DeviceClaims(device=each, attributes={"firewall": claim(False)}) for each in (DEVICE, OTHER))
     report = PostureReport(source="agent", trust=Trust.REPORTED, sha256="", issued_at=NOW, claims=both)
-    assert store.put(report, NOW) is None
+    assert await store.put(report, NOW) is None
     assert store.posture(DEVICE, NOW).attributes == {}
 
 
-def test_management_that_is_late_changes_nothing(store: PostureStore) -> None:
-    store.put(fleet(False), NOW)
-    assert store.put(fleet(True, issued_at=NOW - seconds(1)), NOW) == []
+async def test_management_that_is_late_changes_nothing(store: PostureStore) -> None:
+    await store.put(fleet(False), NOW)
+    assert changed(await store.put(fleet(True, issued_at=NOW - seconds(1)), NOW)) == []
     posture = store.posture(DEVICE, NOW)
     assert (posture.attributes["firewall"].value, posture.generation) == (False, 1)
 
 
-def test_remembered_posture_is_merged_anew_when_a_claim_expires(store: PostureStore) -> None:
-    store.put(said({"firewall": claim(False)}), NOW)
-    store.put(fleet(expires_at=NOW + seconds(10)), NOW)
+async def test_remembered_posture_is_merged_anew_when_a_claim_expires(store: PostureStore) -> None:
+    await store.put(said({"firewall": claim(False)}), NOW)
+    await store.put(fleet(expires_at=NOW + seconds(10)), NOW)
     before = store.posture(DEVICE, NOW)
     assert (before.attributes["firewall"].source, len(before.attributes["firewall"].others)) == ("fleet", 1)
     assert store.posture(DEVICE, NOW + seconds(9.999)) is before
     assert before.expires_at == NOW + seconds(10)
     after = store.posture(DEVICE, before.expires_at)
-    assert (after.attributes["firewall"].value, after.attributes["firewall"].others) == (False, ())
+    ended = after.attributes["firewall"]
+    assert (ended.value, ended.expires_at, [each.value for each in ended.others]) == (True, before.expires_at, [False])
     assert after.generation == before.generation
     last = store.posture(DEVICE, NOW + seconds(900))
     assert (last.attributes["firewall"].source, last.attributes["firewall"].others) == ("fleet", ())
@@ -136,12 +138,13 @@ def test_no_more_devices_are_remembered_than_fit(store: PostureStore, monkeypatc
         assert len(store._devices) <= 2
 
 
-def test_write_of_another_process_is_seen_and_only_that_device_forgotten(store: PostureStore, path: Path) -> None:
-    store.put(said({"firewall": claim()}), NOW)
-    store.put(said({"firewall": claim()}, device=OTHER), NOW)
+async def test_write_of_another_process_is_seen_and_only_that_device_forgotten(store: PostureStore, path: Path) -> None:
+    await store.put(said({"firewall": claim()}), NOW)
+    await store.put(said({"firewall": claim()}, device=OTHER), NOW)
+    store.forget_changed()  # of its own writes, which it forgot already
     other = store.posture(OTHER, NOW)
     assert store.posture(DEVICE, NOW).attributes["firewall"].value is True
-    in_process(path, "s.put(said({'firewall': claim(False)}, issued_at=NOW + seconds(1)), NOW)")
+    in_process(path, "asyncio.run(s.put(said({'firewall': claim(False)}, issued_at=NOW + seconds(1)), NOW))")
     store.forget_changed()
     posture = store.posture(DEVICE, NOW)
     assert (posture.attributes["firewall"].value, posture.generation) == (False, 2)
@@ -152,7 +155,7 @@ async def test_watch_sees_the_writes_of_others(store: PostureStore, path: Path) 
     assert store.posture(DEVICE, NOW).generation == 0
     watching = asyncio.ensure_future(store.watch(0.01))
     writer = PostureStore(path)
-    writer.put(said({"firewall": claim()}), NOW)
+    await writer.put(said({"firewall": claim()}), NOW)
     writer.close()
     async with asyncio.timeout(5):
         while store.posture(DEVICE, NOW).generation == 0:
@@ -160,65 +163,67 @@ async def test_watch_sees_the_writes_of_others(store: PostureStore, path: Path) 
     watching.cancel()
 
 
-def test_what_is_good_once_is_good_once_in_all_processes(store: PostureStore, path: Path) -> None:
+async def test_what_is_good_once_is_good_once_in_all_processes(store: PostureStore, path: Path) -> None:
     end = NOW + seconds(60)
-    assert store.spend("nonce/a", end, NOW)
-    assert not store.spend("nonce/a", end, NOW)
+    assert await store.spend("nonce/a", end, NOW)
+    assert not await store.spend("nonce/a", end, NOW)
     assert store.is_spent("nonce/a")
     assert not store.is_spent("nonce/b")
-    assert in_process(path, "print(s.spend('nonce/a', NOW + seconds(60), NOW), s.spend('nonce/b', NOW, NOW))") == (
-        "False True"
-    )
+    assert in_process(
+        path, "print(*(asyncio.run(s.spend(f'nonce/{each}', NOW + seconds(60), NOW)) for each in 'ab'))"
+    ) == ("False True")
     assert store.is_spent("nonce/b")
 
 
-def test_what_is_spent_is_forgotten_when_it_would_have_ended_and_not_before(store: PostureStore) -> None:
-    store.spend("a", NOW + seconds(60), NOW)
-    store.spend("b", NOW + seconds(99), NOW + seconds(60))
+async def test_what_is_spent_is_forgotten_when_it_would_have_ended_and_not_before(store: PostureStore) -> None:
+    await store.spend("a", NOW + seconds(60), NOW)
+    await store.spend("b", NOW + seconds(99), NOW + seconds(60))
     assert store.is_spent("a")
-    store.spend("c", NOW + seconds(99), NOW + seconds(60.001))
+    await store.spend("c", NOW + seconds(99), NOW + seconds(60.001))
     assert not store.is_spent("a")
     assert store.is_spent("b")
 
 
-def test_id_is_spent_together_with_what_it_brings(store: PostureStore) -> None:
+async def test_id_is_spent_together_with_what_it_brings(store: PostureStore) -> None:
     once = ("webhook/1", NOW + seconds(300))
     attributes = {"firewall": claim(source="fleet", trust=Trust.MANAGED)}
     report = said(attributes, source="fleet", trust=Trust.MANAGED, once=once)
-    assert store.put(report, NOW) == [DEVICE]
+    assert changed(await store.put(report, NOW)) == [DEVICE]
     generation = store.posture(DEVICE, NOW).generation
-    assert store.put(report, NOW) is None
+    assert await store.put(report, NOW) is None
     assert store.posture(DEVICE, NOW).generation == generation
 
 
-def test_write_that_fails_halfway_leaves_all_as_it_was(store: PostureStore, path: Path) -> None:
+async def test_write_that_fails_halfway_leaves_all_as_it_was(store: PostureStore, path: Path) -> None:
     write(path, "INSERT INTO device VALUES (?, 1, 1, 0, NULL, ?)", OTHER, b"junk")
     claims = tuple(DeviceClaims(device=each, attributes={"firewall": claim()}) for each in (DEVICE, OTHER))
     report = PostureReport(
         source="fleet", trust=Trust.MANAGED, sha256="", issued_at=NOW, claims=claims, once=("id", NOW + seconds(9))
     )
     with pytest.raises(PostureUnavailableError):
-        store.put(report, NOW)
+        await store.put(report, NOW)
     assert store.posture(DEVICE, NOW).attributes == {}
     assert not store.is_spent("id")
-    assert store.put(said({"firewall": claim()}), NOW) == [DEVICE]  # no transaction was left open
+    assert changed(await store.put(said({"firewall": claim()}), NOW)) == [DEVICE]  # no transaction was left open
 
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.01, 0.05, 0.1])
-def test_process_killed_while_it_writes_leaves_the_old_or_the_new(path: Path, wait_s: float) -> None:
+async def test_process_killed_while_it_writes_leaves_the_old_or_the_new(path: Path, wait_s: float) -> None:
     """Both attributes of both devices are written with one number at a time; never are they seen with two."""
     program = """
 import sys
 from tests.posture.making import *
 store = PostureStore(Path(sys.argv[1]))
 print("begun", flush=True)
-for n in range(10**6):
-    at = NOW + timedelta(milliseconds=n)
-    told = {name: claim(n, source="fleet", trust=Trust.MANAGED, issued_at=at) for name in ("a", "b")}
-    both = tuple(DeviceClaims(device=each, attributes=told) for each in (DEVICE, OTHER))
-    store.put(PostureReport(source="fleet", trust=Trust.MANAGED, sha256="", issued_at=at, claims=both), NOW)
+async def write():
+    for n in range(10**6):
+        at = NOW + timedelta(milliseconds=n)
+        told = {name: claim(n, source="fleet", trust=Trust.MANAGED, issued_at=at) for name in ("a", "b")}
+        both = tuple(DeviceClaims(device=each, attributes=told) for each in (DEVICE, OTHER))
+        await store.put(PostureReport(source="fleet", trust=Trust.MANAGED, sha256="", issued_at=at, claims=both), NOW)
+asyncio.run(write())
 """
-    program = "from pathlib import Path\n" + program
+    program = "import asyncio\nfrom pathlib import Path\n" + program
     child = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "begun\n"
@@ -234,7 +239,7 @@ for n in range(10**6):
     ]
     assert len(set(numbers)) <= 1
     assert len(numbers) in (0, 4)
-    assert store.put(said({"firewall": claim()}), NOW) == [DEVICE]
+    assert changed(await store.put(said({"firewall": claim()}), NOW)) == [DEVICE]
     store.close()
 
 
@@ -252,11 +257,11 @@ def test_workers_that_start_together_share_one_file_and_one_key(path: Path) -> N
     assert [worker.returncode for worker in workers] == [0] * 4
 
 
-def test_remaining_life_is_of_devices_that_are_told_whole(store: PostureStore) -> None:
+async def test_remaining_life_is_of_devices_that_are_told_whole(store: PostureStore) -> None:
     assert store.remaining(NOW) == RemainingLife(fresh=0, expired=0, shortest_s=None, median_s=None)
     for number, life in enumerate((-5, 0, 10, 20, 400)):
         told = {"a": claim(expires_at=NOW + seconds(life)), "b": claim(expires_at=NOW + seconds(900))}
-        store.put(said(told, device=DeviceId(f"{number:064}")), NOW)
+        await store.put(said(told, device=DeviceId(f"{number:064}")), NOW)
     assert store.remaining(NOW) == RemainingLife(fresh=3, expired=2, shortest_s=10.0, median_s=20.0)
     assert store.remaining(NOW + seconds(400)) == RemainingLife(fresh=0, expired=5, shortest_s=None, median_s=None)
 
@@ -288,8 +293,8 @@ def test_row_that_cannot_be_read_is_no_posture(store: PostureStore, path: Path, 
     assert store.posture(OTHER, NOW).attributes == {}
 
 
-def test_table_that_vanished_denies_and_says_whose_fault(store: PostureStore, path: Path) -> None:
-    store.put(said({"firewall": claim()}), NOW)
+async def test_table_that_vanished_denies_and_says_whose_fault(store: PostureStore, path: Path) -> None:
+    await store.put(said({"firewall": claim()}), NOW)
     store.posture(DEVICE, NOW)
     write(path, "DROP TABLE device")
     with pytest.raises(PostureUnavailableError):
@@ -307,21 +312,23 @@ def test_key_that_vanished_is_not_replaced_by_a_guess(store: PostureStore, path:
 
 
 async def test_store_that_cannot_be_read_any_more_keeps_nothing_it_remembered(store: PostureStore) -> None:
-    store.put(said({"firewall": claim()}), NOW)
+    await store.put(said({"firewall": claim()}), NOW)
     store.posture(DEVICE, NOW)
-    store._connection.close()
+    store._reader.close()
+    store._writer._connection.close()
     with pytest.raises(PostureUnavailableError):
         store.forget_changed()
     for question in (
         lambda: store.posture(DEVICE, NOW),
-        lambda: store.put(said({}), NOW),
-        lambda: store.spend("a", NOW, NOW),
         lambda: store.is_spent("a"),
         lambda: store.reported_at(DEVICE),
         store.nonce_key,
     ):
         with pytest.raises(PostureUnavailableError):
             question()
+    for write in (store.put(said({}), NOW), store.spend("a", NOW, NOW)):
+        with pytest.raises(PostureUnavailableError):
+            await write
     watching = asyncio.ensure_future(store.watch(0.001))
     await asyncio.sleep(0.02)
     assert not watching.done()  # it tries again
@@ -377,8 +384,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "is not a file" in refused(tmp_path / "link")
 
 
-def test_file_is_for_its_owner_alone(store: PostureStore, path: Path) -> None:
-    store.put(said({"firewall": claim()}), NOW)
+async def test_file_is_for_its_owner_alone(store: PostureStore, path: Path) -> None:
+    await store.put(said({"firewall": claim()}), NOW)
     for each in path.parent.iterdir():
         assert each.stat().st_mode & 0o077 == 0, each
     os.chmod(path, 0o640)
