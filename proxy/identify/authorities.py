@@ -18,9 +18,6 @@ from proxy.errors import ConfigurationError
 from proxy.identify import profile
 from proxy.identify.profile import PROFILES, UNREADABLE
 
-Stamp = tuple[int, int, int, int] | None
-"""Of a file; ``None`` where it is gone."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityFiles:
@@ -79,15 +76,6 @@ def load_certificates(files: AuthorityFiles) -> tuple[Ca, ...]:
         )
     lower = [certificate for path in files.intermediates for certificate in _read(path, files.name)]
     return tuple(_ca(certificate, files, anchor=certificate is anchors[0]) for certificate in (*anchors, *lower))
-
-
-def stamp(path: Path) -> Stamp:
-    """Changes whenever a file does, or who may read it."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 def device_id(spki: bytes, name: str) -> str:

@@ -16,11 +16,12 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from proxy.identify import authorities, judging, revocation
+from proxy.identify import authorities, judging, names, revocation
 from proxy.identify.authorities import AuthorityFiles
 from proxy.identify.fetching import Fetcher, FetchError
+from proxy.identify.kept import opened_cache
 from proxy.identify.revocation import Failure
-from proxy.identify.sources import FetchedSource, opened_cache
+from proxy.identify.sources import FetchedSource
 from proxy.identify.upkeep import Upkeep
 from proxy.model import DeviceId, Principal, Reason
 from proxy.ports import Clock
@@ -58,14 +59,15 @@ class Certificates:
         self._device_san = device_san
         self._clock = clock
         self._generation = 0
-        self._upkeep = tuple(Upkeep(each, cache) for each in files)
+        self._upkeep = tuple(Upkeep(each, cache, clock) for each in files)
         self._authorities = tuple(each.authority for each in self._upkeep)
-        self._judged: LRUCache[bytes, Principal] = LRUCache(REMEMBERED)
+        self._judged: LRUCache[bytes, tuple[datetime, Principal]] = LRUCache(REMEMBERED)
+        """By DER: when it was judged, and how."""
         self._told_of_grace: dict[str, datetime | None] = {}
         self._fetcher = Fetcher(timeout_s=FETCH_S)
         self._changing = asyncio.Lock()
         self.fetch_failures = {each.name: 0 for each in files}
-        """By authority: how often a list was not had from its address, or could not be taken."""
+        """By authority: how often a list was not had from its address, could not be taken, or was older or another."""
 
     @property
     def generation(self) -> int:
@@ -97,7 +99,7 @@ class Certificates:
         :raises KeyError: there is no authority of that name
         """
         spki = {each.files.name: each.spki for each in self._authorities}
-        return DeviceId(authorities.device_id(spki[authority], name))
+        return DeviceId(authorities.device_id(spki[authority], names.folded(name, self._device_san)))
 
     def judge(self, certificate: bytes | None, now: datetime) -> Principal:
         """Who a certificate says that asks, and what stands against it. Never raises for what a peer can cause.
@@ -106,12 +108,16 @@ class Certificates:
         """
         if certificate is None:
             return judging.refused(Reason.CERTIFICATE_MISSING, self._generation)
-        principal = self._judged.get(certificate)
-        if principal is None or (principal.expires_at is not None and principal.expires_at <= now):
-            principal = judging.judge(certificate, self._authorities, self._device_san, now, self._generation)
-            self._judged[certificate] = principal
-            if principal.revocation.status == "grace":
-                self._tell_of_grace(principal)
+        known = self._judged.get(certificate)
+        if known is not None:
+            since, principal = known
+            # What was judged later than now is of a clock that was set back since: its "too late" need not hold.
+            if since <= now and (principal.expires_at is None or now < principal.expires_at):
+                return principal
+        principal = judging.judge(certificate, self._authorities, self._device_san, now, self._generation)
+        self._judged[certificate] = (now, principal)
+        if principal.revocation.status == "grace":
+            self._tell_of_grace(principal)
         return principal
 
     def reload(self) -> bool:

@@ -66,7 +66,7 @@ class _Standing:
     revocation: Revocation
     reason: Reason | None
     until: datetime | None
-    """When this ends or may become another; ``None`` where only other lists could change it."""
+    """When this ends or may become another; ``None`` where only other lists or an earlier clock could change it."""
 
 
 def judge(der: bytes, among: Sequence[Authority], device_san: str, now: datetime, generation: int) -> Principal:

@@ -27,6 +27,8 @@ _ROLE: Final = re.compile(r"[ -~]{1,64}")
 def device_name(certificate: x509.Certificate, kind: str) -> str | None:
     """The one SAN of the configured kind, ``None`` where there is none, more than one, or one that names no device.
 
+    DNS names are in lower case: they are the same however they are spelt (RFC 4343 3), so the device is one.
+
     :param kind: ``uri``, ``dns`` or ``spiffe``
     :raises Exception: one of ``profile.UNREADABLE``
     """
@@ -40,7 +42,12 @@ def device_name(certificate: x509.Certificate, kind: str) -> str | None:
         return None
     if (kind == "spiffe" and not is_spiffe_id(found[0])) or (kind == "dns" and "*" in found[0]):
         return None
-    return found[0]
+    return folded(found[0], kind)
+
+
+def folded(name: str, kind: str) -> str:
+    """A device's name as it is compared everywhere."""
+    return name.lower() if kind == "dns" else name
 
 
 def is_spiffe_id(name: str) -> bool:
@@ -67,8 +74,8 @@ def may_be_named(name: str, kind: str, permitted: Sequence[str]) -> bool:
     if not permitted:
         return True
     if kind == "dns":
-        folded = name.lower()  # RFC 4343
-        return any(_within(folded, each.lower(), each.startswith("."), folded.endswith) for each in permitted)
+        name = folded(name, kind)
+        return any(_within(name, each.lower(), each.startswith("."), name.endswith) for each in permitted)
     return any(_within(name, each, each.endswith(("/", ":")), name.startswith) for each in permitted)
 
 

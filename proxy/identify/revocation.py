@@ -4,7 +4,7 @@
 2. It is whole: no delta, nothing indirect, and no critical extension that is not understood.
 3. One of the authority's own certificates has the issuer's name, may sign lists, and its key signed this one, with a
    signature of the profile.
-4. It is not older than one that was in force.
+4. It is not older than one that was in force, nor does it begin later while that one is good.
 
 Its time is judged with each certificate. What fails here is a value, which becomes the reason for which everybody is
 denied whom only this list could speak for.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -27,6 +27,8 @@ from proxy.identify.profile import UNREADABLE, Profile
 from proxy.model import Reason
 
 MOST_BYTES: Final = 64 * 2**20
+SKEW: Final = timedelta(minutes=5)
+"""By how much an authority's clock may be ahead of ours for what is fetched to be kept until it begins."""
 _UNDERSTOOD: Final = frozenset(
     {ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.CRL_NUMBER, ExtensionOID.ISSUING_DISTRIBUTION_POINT}
 )
@@ -46,6 +48,13 @@ class RevocationList:
     """CRLNumber, -1 where it has none."""
     digest: bytes
     """SHA-256 of the DER."""
+
+    def begun(self, now: datetime) -> bool:
+        return self.begins <= now
+
+    def too_early_for(self, other: RevocationList | None, now: datetime, grace: timedelta) -> bool:
+        """Whether it would put a list that is good now out of force, to deny everybody until it begins itself."""
+        return other is not None and not self.begun(now) and other.begun(now) and now <= other.ends + grace
 
     def supersedes(self, other: RevocationList | None) -> bool:
         """Whether it may take the place of the other, so that nothing that was revoked comes back by an old list.

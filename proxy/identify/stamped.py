@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int] | None
+"""Of a file; ``None`` where it is gone."""
+
+
+def stamp(path: Path) -> Stamp:
+    """Changes whenever a file does, or who may read it. A copy may bring ``mtime`` along, never ``ctime``."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 class StampedFile:
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.path = path
         self._most_bytes = most_bytes
-        self._stamp: Stamp | None = None
+        self._stamp: Stamp = None
 
     def read_if_changed(self) -> bytes | None:
         """What it holds now, ``None`` where that was read before.
@@ -19,19 +29,14 @@ class StampedFile:
         :raises OSError: it cannot be read; asking again tries again
         :raises ValueError: it is too long
         """
-        stamp: Stamp | None = None
-        try:
-            # Before reading: what is written in between shows as a change the next time.
-            stat = self.path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if stamp == self._stamp:
-                return None
-            with self.path.open("rb") as file:
-                content = file.read(self._most_bytes + 1)
-        except OSError:
-            self._stamp = None
-            raise
-        self._stamp = stamp
+        # Before reading: what is written in between shows as a change the next time.
+        found = stamp(self.path)
+        if found is not None and found == self._stamp:
+            return None
+        self._stamp = None
+        with self.path.open("rb") as file:
+            content = file.read(self._most_bytes + 1)
+        self._stamp = found
         if len(content) > self._most_bytes:
             raise ValueError(f"is longer than {self._most_bytes} bytes")
         return content

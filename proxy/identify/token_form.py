@@ -15,7 +15,8 @@ from typing import Final
 
 from proxy import strict
 
-MOST_BYTES: Final = 16_384
+MOST_BYTES: Final = 8_000
+"""Of ``Authorization``. The grammar of requests takes no longer value."""
 MOST_TEXT: Final = 512
 MOST_AUDIENCES: Final = 64
 MOST_SUBJECT: Final = 256

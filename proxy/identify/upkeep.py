@@ -20,7 +20,9 @@ from proxy.identify.authorities import AuthorityFiles, Ca
 from proxy.identify.profile import PROFILES
 from proxy.identify.revocation import Failure, RevocationList
 from proxy.identify.sources import FetchedSource, FileSource, Source
+from proxy.identify.stamped import Stamp, stamp
 from proxy.model import Reason
+from proxy.ports import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +63,18 @@ class Authority:
 class Upkeep:
     """Reads, remembers, builds."""
 
-    def __init__(self, files: AuthorityFiles, cache: Path | None) -> None:
+    def __init__(self, files: AuthorityFiles, cache: Path | None, clock: Clock) -> None:
         """:raises ConfigurationError: a certificate of the authority cannot be used; lists may be missing"""
         accepted = PROFILES[files.profile]
         self.files = files
+        self._clock = clock
+        self._grace = timedelta(seconds=files.crl_grace_s)
         self._stamps = self._stamped()
         self._cas = authorities.load_certificates(files)
         self._newest: dict[bytes, RevocationList] = {}
         """By :attr:`Ca.key`. Kept for the life of the process: no older one comes into force again."""
+        self._waiting: list[datetime] = []
+        """When lists come into force that begin later than those that are."""
         self._told: dict[str, Failure | None] = {}
         self.reload_failed = False
         self.fetched = tuple(FetchedSource(each, accepted, cache) for each in files.crls if "://" in each)
@@ -86,7 +92,8 @@ class Upkeep:
 
     def due(self) -> bool:
         """Whether :meth:`look` would find something changed. Costs a few system calls."""
-        return self._stamped() != self._stamps or any(source.due() for source in self._in_files)
+        changed = self._stamped() != self._stamps or any(source.due() for source in self._in_files)
+        return changed or (bool(self._waiting) and min(self._waiting) <= self._clock())
 
     def look(self) -> bool:
         """Read what changed. What cannot be read of certificates leaves the old in force.
@@ -100,7 +107,7 @@ class Upkeep:
 
     def take(self, source: FetchedSource, content: bytes) -> tuple[Failure | None, bool]:
         """Take what was fetched: why it cannot be, and whether :attr:`authority` is another one."""
-        failure = source.take(content, self._cas)
+        failure = source.take(content, self._cas, self._clock(), self._grace)
         return failure, self._settle(False)
 
     def _look_at_certificates(self) -> bool:
@@ -130,16 +137,24 @@ class Upkeep:
     def _in_force(self) -> dict[bytes, RevocationList | Reason]:
         """The newest list of each certificate that some source still gives one for, or the reason why there is none."""
         sources: tuple[Source, ...] = (*self.fetched, *self._in_files)
+        now, self._waiting = self._clock(), []
+        spoken_for: set[bytes] = set()
         for source in sources:
             self._tell(source)
-            if source.taken is not None:
-                known = self._newest.get(source.taken.authority)
-                if source.taken.supersedes(known):
-                    self._newest[source.taken.authority] = source.taken
-                elif known is not None and known.digest != source.taken.digest:
-                    logger.warning("a newer revocation list stays in force", extra={"source": source.location})
-        spoken_for = {source.taken.authority for source in sources if source.taken is not None}
+            for each in source.lists.values():
+                spoken_for.add(each.authority)
+                self._renew(each, source, now)
         return {ca.key: self._newest[ca.key] if ca.key in spoken_for else _reason(sources, ca.key) for ca in self._cas}
+
+    def _renew(self, given: RevocationList, source: Source, now: datetime) -> None:
+        known = self._newest.get(given.authority)
+        if given.too_early_for(known, now, self._grace):
+            self._waiting.append(given.begins)
+            logger.warning("a revocation list begins later, and waits", extra={"source": source.location})
+        elif given.supersedes(known):
+            self._newest[given.authority] = given
+        elif known is not None and known.digest != given.digest:
+            logger.warning("a newer revocation list stays in force", extra={"source": source.location})
 
     def _tell(self, source: Source) -> None:
         if self._told.get(source.location) != source.failure:
@@ -173,11 +188,11 @@ class Upkeep:
             lists=lists,
             chains=chains,
             store=store,
-            grace=timedelta(seconds=self.files.crl_grace_s),
+            grace=self._grace,
         )
 
-    def _stamped(self) -> tuple[authorities.Stamp, ...]:
-        return tuple(authorities.stamp(path) for path in self.files.certificates)
+    def _stamped(self) -> tuple[Stamp, ...]:
+        return tuple(stamp(path) for path in self.files.certificates)
 
 
 def _reason(sources: tuple[Source, ...], key: bytes) -> Reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -212,3 +213,15 @@ def test_start_with_a_key_that_does_not_match_is_refused(pki: DevPki) -> None:
     folder = pki.directory
     with pytest.raises(ConfigurationError):
         ServerTls(folder / "server.crt", folder / "revoked.key", [folder / "ca.crt"], Handshakes())
+
+
+async def test_copy_of_the_same_size_that_brings_its_time_along_is_seen(door: Door, pki: DevPki) -> None:
+    path = pki.directory / "server.crt"
+    before = path.stat()
+    await asyncio.sleep(0.05)  # more than the grain of a file system's clock
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_ino, after.st_mtime_ns) == (before.st_size, before.st_ino, before.st_mtime_ns)
+    assert door.tls.reload() is False
+    assert door.tls.failed

@@ -71,7 +71,8 @@ class Site:
         return made
 
     def certificates(self, *others: Site, device_san: str = "uri", **settings: Any) -> Certificates:
-        return Certificates([self.files, *(other.files for other in others)], device_san, **settings)
+        files = [self.files, *(other.files for other in others)]
+        return Certificates(files, device_san, **{"clock": lambda: NOW, **settings})
 
 
 def der(leaf: Issued | x509.Certificate) -> bytes:

@@ -406,3 +406,34 @@ def test_intermediate_that_cannot_be_one_is_refused_at_start(site: Site, spoil: 
         path.write_bytes(spoil)
     with pytest.raises(ConfigurationError, match=r"identify\.authorities: site"):
         site.certificates()
+
+
+# ------------------------------------------------------------------------------ clocks and spellings
+
+
+@pytest.mark.parametrize("reason", [Reason.CERTIFICATE_EXPIRED, Reason.REVOCATION_STALE])
+def test_denial_of_a_clock_that_was_ahead_ends_when_it_is_set_back(site: Site, reason: Reason) -> None:
+    ends = NOW + HOUR if reason is Reason.CERTIFICATE_EXPIRED else NOW + 30 * DAY
+    certificates, leaf = site.certificates(), site.issue(not_after=ends)
+    ahead = judged(certificates, leaf, NOW + (DAY if reason is Reason.CERTIFICATE_EXPIRED else 20 * DAY))
+    assert ahead.reasons == (reason,)
+    back = judged(certificates, leaf, NOW)
+    assert back.reasons == ()
+    assert judged(certificates, leaf, NOW) is back
+
+
+def test_dns_name_is_one_device_however_it_is_spelt(site: Site) -> None:
+    site.files = replace(site.files, names=(".Example",))
+    certificates = site.certificates(device_san="dns")
+    spelt = [judged(certificates, site.issue(names=(x509.DNSName(name),))) for name in ("One.EXAMPLE", "one.example")]
+    assert [(each.reasons, each.name) for each in spelt] == [((), "one.example")] * 2
+    assert {each.device for each in spelt} == {certificates.device_id("site", "ONE.example")}
+
+
+def test_uris_that_are_spelt_otherwise_are_other_devices(site: Site) -> None:
+    certificates = site.certificates()
+    names = ("urn:PC:one", "urn:pc:one")
+    spelt = [judged(certificates, site.issue(names=(x509.UniformResourceIdentifier(name),))) for name in names]
+    assert [each.name for each in spelt] == list(names)
+    assert [each.device for each in spelt] == [certificates.device_id("site", name) for name in names]
+    assert spelt[0].device != spelt[1].device

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,15 @@ def test_same_content_written_again_changes_no_generation(tmp_path: Path) -> Non
     put(tmp_path / "directory.json", GOOD + b"\n")
     assert not directory.reload()
     assert directory.generation == 0
+
+
+def test_copy_of_the_same_size_that_brings_its_time_along_is_read(tmp_path: Path) -> None:
+    directory, path = opened(tmp_path), tmp_path / "directory.json"
+    before = path.stat()
+    time.sleep(0.05)  # more than the grain of a file system's clock
+    path.write_bytes(GOOD.replace(b"technologist", b"radiographer"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_ino, after.st_mtime_ns) == (before.st_size, before.st_ino, before.st_mtime_ns)
+    assert directory.reload()
+    assert directory.roles(None, "urn:pc:1") == directory_roles("radiographer")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,8 +17,9 @@ from aiohttp.test_utils import TestServer
 
 from deploy.dev.pki import Issued, issue_certificate, make_authority
 from proxy.errors import ConfigurationError
-from proxy.identify import Certificates
+from proxy.identify import Certificates, kept
 from proxy.model import Reason
+from proxy.ports import Clock
 from tests.identify.building import HOUR, NOW, Site, judged, list_of, list_with_spoiled_signature, list_without_end
 
 SECOND = timedelta(seconds=1)
@@ -59,8 +62,8 @@ def site(tmp_path: Path, publisher: Publisher) -> Site:
 
 
 @asynccontextmanager
-async def started(site: Site, cache: Path | None = None) -> AsyncIterator[Certificates]:
-    certificates = site.certificates(crl_cache=cache)
+async def started(site: Site, cache: Path | None = None, clock: Clock = lambda: NOW) -> AsyncIterator[Certificates]:
+    certificates = site.certificates(crl_cache=cache, clock=clock)
     try:
         yield certificates
     finally:
@@ -132,6 +135,7 @@ async def test_replayed_answer_gives_nothing_back(
         publisher.content = before
         await certificates.fetch()
         assert judged(certificates, revoked).reasons == (Reason.CERTIFICATE_REVOKED,)
+        assert certificates.fetch_failures == {"site": 1}
     assert "an older revocation list was fetched, and is not taken" in caplog.text
 
 
@@ -221,3 +225,155 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+# ------------------------------------------------------------------- whoever is on the way of plain HTTP
+
+
+class Two:
+    """A root and two authorities below it; the list of the first is fetched, the others are files."""
+
+    def __init__(self, site: Site, publisher: Publisher) -> None:
+        self.one, self.two = site.below("one"), site.below("two")
+        folder = site.files.certificate.parent
+        site.files = replace(site.files, crls=(str(site.crl), publisher.url, str(folder / "two.crl")))
+        self.leaf = issue_certificate(self.one, "leaf", not_before=NOW - HOUR)
+        self.other = issue_certificate(self.one, "other", not_before=NOW - HOUR)
+        self.newest = list_of(self.one, self.leaf, last_update=NOW - SECOND)
+        self.older = list_of(self.one)
+
+    def holds(self, certificates: Certificates) -> bool:
+        leaf, other = judged(certificates, self.leaf), judged(certificates, self.other)
+        return (leaf.reasons, other.reasons) == ((Reason.CERTIFICATE_REVOKED,), ())
+
+
+@pytest.fixture
+def both(site: Site, publisher: Publisher) -> Two:
+    return Two(site, publisher)
+
+
+async def test_list_of_another_ca_and_then_an_old_one_give_nothing_back(
+    site: Site, publisher: Publisher, both: Two, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    publisher.content = both.newest
+    async with started(site, cache) as certificates:
+        await certificates.fetch()
+        publisher.content = list_of(both.two)
+        await certificates.fetch()
+        assert both.holds(certificates)
+        assert certificates.fetch_failures == {"site": 1}
+        publisher.content = both.older
+        await certificates.fetch()
+        assert both.holds(certificates)
+        assert certificates.fetch_failures == {"site": 2}
+    for content in (None, list_of(both.two), both.older):
+        publisher.content = content
+        async with started(site, cache) as certificates:
+            assert both.holds(certificates)
+            await certificates.fetch()
+            assert both.holds(certificates)
+
+
+async def test_list_of_another_ca_that_came_first_keeps_out_none(
+    site: Site, publisher: Publisher, both: Two, tmp_path: Path
+) -> None:
+    publisher.content = list_of(both.two)
+    async with started(site, tmp_path / "cache") as certificates:
+        await certificates.fetch()
+        assert judged(certificates, both.other).reasons == (Reason.REVOCATION_MISSING,)
+        publisher.content = both.newest
+        await certificates.fetch()
+        assert both.holds(certificates)
+
+
+async def test_old_list_writes_over_none_that_another_worker_kept(
+    site: Site, publisher: Publisher, both: Two, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    async with started(site, cache) as first, started(site, cache) as second:
+        publisher.content = both.newest
+        await first.fetch()
+        publisher.content = both.older
+        await second.fetch()
+        assert both.holds(second), "what the first fetched counts for the second"
+        assert second.fetch_failures == {"site": 1}
+    publisher.content = None
+    async with started(site, cache) as certificates:
+        assert both.holds(certificates)
+
+
+async def test_list_counts_while_another_worker_holds_the_folder_and_is_kept_later(
+    site: Site, publisher: Publisher, both: Two, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "LOCK_S", 0.1)
+    cache = tmp_path / "cache"
+    publisher.content = both.newest
+    async with started(site, cache) as certificates:
+        folder = os.open(cache, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        await certificates.fetch()
+        assert both.holds(certificates)
+        assert list(cache.iterdir()) == []
+        os.close(folder)
+        await certificates.fetch()
+    publisher.content = None
+    async with started(site, cache) as certificates:
+        assert both.holds(certificates)
+
+
+async def test_ca_that_was_gone_and_is_back_has_its_newest_list(
+    site: Site, publisher: Publisher, both: Two, tmp_path: Path
+) -> None:
+    publisher.content = both.newest
+    async with started(site, tmp_path / "cache") as certificates:
+        await certificates.fetch()
+        path = site.files.intermediates[0]
+        path.write_bytes(both.two.certificate_pem())
+        assert certificates.reload()
+        assert judged(certificates, both.other).reasons == (Reason.CERTIFICATE_UNTRUSTED,)
+        publisher.content = both.older
+        await certificates.fetch()
+        path.write_bytes(both.one.certificate_pem())
+        assert certificates.reload()
+        assert both.holds(certificates)
+        await certificates.fetch()
+        assert both.holds(certificates)
+
+
+# ------------------------------------------------------------------------------- lists that begin later
+
+
+async def test_list_that_begins_much_later_is_neither_taken_nor_kept(
+    site: Site, publisher: Publisher, tmp_path: Path
+) -> None:
+    cache, revoked = tmp_path / "cache", site.issue("revoked")
+    publisher.content = list_of(site.authority, revoked)
+    async with started(site, cache) as certificates:
+        await certificates.fetch()
+        publisher.content = list_of(site.authority, last_update=NOW + HOUR)
+        await certificates.fetch()
+        assert certificates.fetch_failures == {"site": 1}
+        assert judged(certificates, site.issue()).reasons == ()
+    publisher.content = None
+    async with started(site, cache) as certificates:
+        assert judged(certificates, site.issue()).reasons == ()
+        assert judged(certificates, revoked).reasons == (Reason.CERTIFICATE_REVOKED,)
+
+
+async def test_list_of_a_clock_that_is_ahead_is_in_force_when_it_begins(site: Site, publisher: Publisher) -> None:
+    leaf, now = site.issue(), [NOW]
+    async with started(site, clock=lambda: now[0]) as certificates:
+        await certificates.fetch()
+        publisher.content = list_of(site.authority, leaf, last_update=NOW + SECOND)
+        await certificates.fetch()
+        assert judged(certificates, leaf).reasons == ()
+        publisher.content = None
+        watching = asyncio.create_task(certificates.watch(0.01))
+        await asyncio.sleep(0.1)
+        assert judged(certificates, leaf).reasons == ()
+        now[0] = NOW + SECOND
+        await until(lambda: judged(certificates, leaf, now[0]).reasons == (Reason.CERTIFICATE_REVOKED,))
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching

@@ -408,3 +408,27 @@ def test_list_with_a_changed_byte_is_never_taken(unchanging: Site, data: st.Data
     crl = read(bytes(changed))
     judgement = crl if isinstance(crl, Failure) else examine(crl, cas, PROFILES["compatible"])
     assert not isinstance(judgement, RevocationList)
+
+
+# --------------------------------------------------------------------------------------- lists that begin later
+
+
+def test_file_that_begins_later_waits_while_the_list_in_force_is_good(site: Site) -> None:
+    leaf, now = site.issue(), [NOW]
+    certificates = site.certificates(clock=lambda: now[0])
+    site.revoke(leaf, last_update=NOW + HOUR)
+    assert certificates.reload() is False
+    assert judged(certificates, leaf).reasons == ()
+    now[0] = NOW + HOUR
+    assert certificates.reload() is True
+    assert judged(certificates, leaf, now[0]).reasons == (Reason.CERTIFICATE_REVOKED,)
+
+
+def test_file_that_begins_later_waits_for_no_list_that_has_ended(site: Site) -> None:
+    leaf = site.issue()
+    site.revoke(last_update=NOW - DAY, next_update=NOW - HOUR)
+    certificates = site.certificates()
+    site.revoke(leaf, last_update=NOW + HOUR)
+    assert certificates.reload() is True
+    assert judged(certificates, leaf).reasons == (Reason.CERTIFICATE_REVOKED,)
+    assert judged(certificates, site.issue("other")).reasons == (Reason.REVOCATION_STALE,)
