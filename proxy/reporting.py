@@ -86,7 +86,8 @@ class Reporting:
         except PeerGoneError:
             raise
         except PeerError as error:
-            return self._denied(error.code)
+            self._deny(error.code)
+            return None
         self._grounds = await self._leases.judge_again(self._grounds, self._rooms.clock())
         if not self._grounds.verdict.allow:
             return None
@@ -96,10 +97,14 @@ class Reporting:
                 body, grounds.arrival.peer, grounds.principal, self._request, self._rooms.clock()
             )
         except PostureUnavailableError as error:
-            return self._denied(error.code)
-        return self._denied(found) if isinstance(found, Reason) else found
+            self._deny(error.code)
+            return None
+        if isinstance(found, Reason):
+            self._deny(found)
+            return None
+        return found
 
-    def _denied(self, code: str) -> None:
+    def _deny(self, code: str) -> None:
         verdict = Verdict.denied(Reason(code), policy=self._grounds.verdict.policy)
         self._grounds = replace(self._grounds, verdict=verdict)
 
