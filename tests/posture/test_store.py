@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.errors import PostureUnavailableError
 from proxy.model import DeviceClaims, DeviceId, PostureReport, Taken, Trust
-from proxy.posture import PostureStore, RemainingLife
+from proxy.posture import PostureStore, RemainingLife, schema
 from proxy.posture.store import REMEMBERED
 from tests.posture.making import DEVICE, NOW, OTHER, changed, claim, said, seconds
 
@@ -255,6 +256,42 @@ def test_workers_that_start_together_share_one_file_and_one_key(path: Path) -> N
     assert len(keys) == 1
     assert len(keys.pop()) == 64
     assert [worker.returncode for worker in workers] == [0] * 4
+
+
+class Refusing(sqlite3.Connection):
+    """Of two that switch at the same moment: refused at once, a few times."""
+
+    refusals = 3
+    code = sqlite3.SQLITE_BUSY
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if "journal_mode" in statement and self.refusals:
+            self.refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = self.code
+            raise error
+        return super().execute(statement, *parameters)
+
+
+def test_worker_that_starts_while_another_makes_the_file_tries_again(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None, factory=Refusing)
+    schema.prepare(connection, path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_worker_does_not_try_again_for_ever_nor_what_failed_otherwise(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.posture.schema.SWITCH_S", 0.05)
+    for code, refusals in ((sqlite3.SQLITE_BUSY, 10**6), (sqlite3.SQLITE_IOERR, 1)):
+        connection = sqlite3.connect(path, isolation_level=None, factory=Refusing)
+        connection.code, connection.refusals = code, refusals
+        with pytest.raises(sqlite3.OperationalError):
+            schema.prepare(connection, path)
+        connection.refusals = 0
+        connection.close()
 
 
 async def test_remaining_life_is_of_devices_that_are_told_whole(store: PostureStore) -> None:
