@@ -37,7 +37,7 @@ CONFIGURATION = f"""{NOTE}
 # Configuration
 
 One TOML file; `dicomward check-config --config FILE` checks it. A section of the tables below is a table of the file,
-`identify.authorities` an array of tables. Paths are relative to the file. Whatever is wrong ends the start with exit
+with double brackets one of an array. Paths are relative to the file. Whatever is wrong ends the start with exit
 status 2 and the name of the key: unknown keys, values out of bounds, files that are not there, secrets that others
 can read. Nothing falls back to a default that was not asked for.
 
@@ -47,7 +47,7 @@ can read. Nothing falls back to a default that was not asked for.
 
 def configuration() -> str:
     blocks = [CONFIGURATION]
-    for path, section in sections(Site, ""):
+    for path, section, repeated in sections(Site, ""):
         rows = [
             f"| `{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |"
             for name, field in section.model_fields.items()
@@ -56,8 +56,8 @@ def configuration() -> str:
         if not rows:
             continue
         title = f"## `[{path}]`" if path else "## Top of the file"
-        if path == "identify.authorities":
-            title = "## `[[identify.authorities]]`"
+        if repeated:
+            title = f"## `[[{path}]]`"
         blocks.append(f"{title}\n")
         if section.__doc__ and inspect.cleandoc(section.__doc__) and path:
             blocks.append(f"{inspect.cleandoc(section.__doc__)}\n")
@@ -65,13 +65,14 @@ def configuration() -> str:
     return "\n".join(blocks)
 
 
-def sections(model: type[BaseModel], path: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Every section, its own before those inside it."""
-    yield path, model
+def sections(model: type[BaseModel], path: str, repeated: bool = False) -> Iterator[tuple[str, type[BaseModel], bool]]:
+    """Every section, its own before those inside it, and whether it is an array of tables."""
+    yield path, model, repeated
     for name, field in model.model_fields.items():
         inner = _section(field)
         if inner is not None:
-            yield from sections(inner, f"{path}.{name}" if path else name)
+            array = get_origin(field.annotation) is tuple
+            yield from sections(inner, f"{path}.{name}" if path else name, array)
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -91,7 +92,7 @@ def _kind(annotation: Any, metadata: Any = ()) -> str:
         inner, *more = get_args(annotation)
         return _kind(inner, [*metadata, *(each for part in more for each in getattr(part, "metadata", [part]))])
     if origin in (Union, types.UnionType):
-        return _kind(next(each for each in get_args(annotation) if each is not type(None)), metadata)
+        return " or ".join(_kind(each, metadata) for each in get_args(annotation) if each is not type(None))
     if origin is Literal:
         return "one of " + ", ".join(f"`{value}`" for value in get_args(annotation))
     if origin is tuple:

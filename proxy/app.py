@@ -5,35 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import signal
-import ssl
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from proxy import (
     __version__,
-    answer,
     arrive,
     decide,
     forward,
     fulfil,
-    identify,
     interpret,
     posture,
     record,
     records,
+    settings,
     watch,
 )
 from proxy.config import Site
-from proxy.errors import ConfigurationError, SpoolError
-from proxy.forward.archive_client import ArchiveSettings
+from proxy.errors import SpoolError
 from proxy.gauges import gauges
 from proxy.journey import Journey
-from proxy.model import DecisionId, DicomRequest, JsonObject, Kind, Posture, Principal, ResourceContext, Row
+from proxy.model import (
+    DecisionId,
+    DicomRequest,
+    JsonObject,
+    Kind,
+    Posture,
+    Principal,
+    ResourceContext,
+    Row,
+    SiteRequest,
+)
 from proxy.rooms import Rooms
 from proxy.succession import Succession, last_origin
 
@@ -71,8 +76,11 @@ class App:
         """
         self.site = site
         self.tally = watch.Tally()
-        self.certificates = _certificates(site)
+        self.certificates = settings.certificates(site)
+        self.identification = settings.identification(site, self.certificates)
         self.postures = posture.PostureStore(site.posture.store)
+        self.desk = settings.desk(site, self.postures, self.certificates.device_id)
+        self.problems = settings.problems(site)
         self.engine = _engine(site, self.tally)
         self.spool = record.Spool(
             site.record.directory,
@@ -83,7 +91,7 @@ class App:
             predecessor=last_origin(site.ledger.status_file),
         )
         self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
-        self.client = forward.ArchiveClient(_archive_settings(site), _below_root, interpret.headers_of)
+        self.client = forward.ArchiveClient(settings.archive(site), _below_root, interpret.headers_of)
         self.context = forward.ContextCache(
             self.client,
             age_s=site.archive.context_cache_s,
@@ -94,17 +102,20 @@ class App:
         self.succession = Succession(self.spool, site.ledger.status_file, utc_now)
         self.handler = self._handler()
         self.handshakes = arrive.Handshakes()
-        self.listener = arrive.Listener(self.handler, _limits(site), _tls(site, self.handshakes))
+        self.tls = settings.server_tls(site, self.handshakes)
+        self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
         self.admin = watch.Admin(self.tally, self._ready)
         self._tasks: list[asyncio.Task[None]] = []
-        self.tally.add(*gauges(self))
+        self.tally.add(*gauges(self, utc_now))
 
     def _rooms(self) -> Rooms:
         site = self.site
         return Rooms(
+            site=site.site,
             clock=utc_now,
-            identifier=self.certificates,
+            identifier=self.identification,
             posture=self.postures,
+            desk=self.desk,
             interpret=interpret.interpret,
             policy_input=self._policy_input,
             engine=self.engine,
@@ -114,7 +125,7 @@ class App:
                 max_parts=site.limits.parts, max_dicom_header_bytes=site.limits.part_header_bytes
             ),
             store_report=fulfil.StoreReports(site.listen.public_url),
-            problem=answer.problem_of,
+            problem=self.problems,
             recorder=self.spool,
             suppressor=self.suppression,
             observer=self.tally,
@@ -131,7 +142,7 @@ class App:
         now: datetime,
         principal: Principal,
         posture: Posture,
-        request: DicomRequest,
+        request: DicomRequest | SiteRequest,
         resource: ResourceContext | None,
         network: str,
         rows: Sequence[Row] = (),
@@ -157,7 +168,7 @@ class App:
                 address=arrive.Bucket(per_s=limits.address_requests_per_s, burst=limits.address_burst),
             ),
             suppressor=self.suppression,
-            problem=answer.problem_of,
+            problem=self.problems,
             clock=utc_now,
             cors=arrive.Cors(self.site.listen.cors_origins, self.site.listen.public_url),
             idle_s=limits.idle_s,
@@ -169,7 +180,8 @@ class App:
         return {
             "listening": self.listener.listening,
             "spool": self.spool.healthy,
-            "revocation": all(end > now for end in self.certificates.revocation_expires.values()),
+            # One authority without its list shuts out its own certificates, and no more.
+            "revocation": any(end > now for end in self.certificates.revocation_expires.values()),
         }
 
     async def start(self) -> None:
@@ -179,7 +191,8 @@ class App:
             Kind.EVENT,
             records.event("start", utc_now(), site=site.site, release=__version__, policy=self.engine.digest),
         )
-        self._background(self.certificates.watch(site.identify.reload_s), "certificates")
+        self._background(self.identification.watch(site.identify.reload_s), "identification")
+        self._background(self.tls.watch(site.identify.reload_s), "server certificate")
         self._background(self.postures.watch(site.lease.poll_s), "posture")
         self._background(self.engine.watch(site.policy.reload_s), "policy")
         self._background(self.suppression.run(), "suppression")
@@ -209,6 +222,7 @@ class App:
             await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
         await self.spool.close()
         await self.client.close()
+        await self.identification.close()
         self.postures.close()
         await self.admin.stop()
 
@@ -223,11 +237,14 @@ def _not_silently(task: asyncio.Task[None]) -> None:
 def check(site: Site) -> None:
     """Read what a start would read of certificates, revocation lists, secrets and policies, and change nothing.
 
-    :raises ConfigurationError: the start would fail
+    :raises ConfigurationError: the start would fail, or deny everybody of an authority
     """
-    _certificates(site)
-    _tls(site, arrive.Handshakes())
-    _archive_settings(site)
+    certificates = settings.certificates(site)
+    settings.identification(site, certificates)
+    settings.check_revocation(site, certificates.revocation_expires, utc_now())
+    settings.managed(site)
+    settings.server_tls(site, arrive.Handshakes())
+    settings.archive(site)
     _engine(site, watch.Tally())
 
 
@@ -245,69 +262,10 @@ async def serve(site: Site) -> None:
         await app.stop()
 
 
-def _certificates(site: Site) -> identify.Certificates:
-    files = [
-        identify.AuthorityFiles(name=a.name, certificate=a.certificate, crls=a.crls, actions=a.actions)
-        for a in site.identify.authorities
-    ]
-    return identify.Certificates(files, site.identify.device_san)
-
-
 def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
     return decide.ReloadingEngine(site.policy.directory, tally, deadline_s=site.policy.compile_s, clock=utc_now)
-
-
-def _tls(site: Site, handshakes: arrive.Handshakes) -> ssl.SSLContext:
-    authorities = [authority.certificate for authority in site.identify.authorities]
-    return arrive.server_context(
-        site.listen.certificate,
-        site.listen.key,
-        authorities,
-        handshakes,
-        preflights=bool(site.listen.cors_origins),
-    )
-
-
-def _limits(site: Site) -> arrive.Limits:
-    limits = site.limits
-    return arrive.Limits(
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
-        handshake_s=limits.handshake_s,
-        head_s=limits.head_s,
-        line_bytes=limits.line_bytes,
-        headers=limits.headers,
-    )
-
-
-def _archive_settings(site: Site) -> ArchiveSettings:
-    section = site.archive
-    username, password = (None, None) if section.credentials_file is None else _credentials(section.credentials_file)
-    try:
-        tls = None if section.ca_file is None else ssl.create_default_context(cafile=str(section.ca_file))
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(f"archive.ca_file: {error}") from error
-    return ArchiveSettings(
-        url=section.url,
-        public_url=site.listen.public_url,
-        username=username,
-        password=password,
-        tls=tls,
-        connect_s=section.connect_s,
-        idle_s=section.idle_s,
-        connections=section.connections,
-        withheld_frames=frozenset(section.withheld_frame_types),
-    )
 
 
 def _below_root(request: DicomRequest) -> str:
     """The target below the archive's own base, which need not be called as ours is."""
     return interpret.target_of(request).removeprefix("/dicom-web")
-
-
-def _credentials(path: Path) -> tuple[str, str]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        return str(content["username"]), str(content["password"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"archive.credentials_file: {path}: needs username and password") from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from proxy import arrive, decide, forward, identify, record
+from proxy import arrive, decide, forward, identify, posture, record
+from proxy.errors import PostureUnavailableError
+from proxy.ports import Clock
 from proxy.succession import Succession
 from proxy.watch import Gauge
 
@@ -19,89 +22,182 @@ class Counted(Protocol):
     @property
     def listener(self) -> arrive.Listener: ...
     @property
+    def tls(self) -> arrive.ServerTls: ...
+    @property
     def spool(self) -> record.Spool: ...
     @property
     def suppression(self) -> record.Suppression: ...
     @property
     def context(self) -> forward.ContextCache: ...
     @property
-    def certificates(self) -> identify.Certificates: ...
+    def identification(self) -> identify.Identification: ...
+    @property
+    def postures(self) -> posture.PostureStore: ...
     @property
     def engine(self) -> decide.ReloadingEngine: ...
     @property
     def succession(self) -> Succession: ...
 
 
-def gauges(parts: Counted) -> tuple[Gauge, ...]:
+def gauges(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
     return (
-        Gauge(
-            name="requests",
-            help="Request heads completed or answered.",
-            read=lambda: {(): parts.handler.requests},
-            counter=True,
-        ),
-        Gauge(
-            name="records",
-            help="Durable records of this process by kind.",
-            labels=("kind",),
-            read=lambda: {(kind,): number for kind, number in parts.spool.records.items()},
-            counter=True,
-        ),
-        Gauge(
-            name="records_lost",
-            help="Outcomes that did not become durable; they show as unknown.",
-            read=lambda: {(): parts.spool.lost},
-            counter=True,
-        ),
-        Gauge(
-            name="suppressed",
-            help="Requests without a decision record of their own.",
-            labels=("reason",),
-            read=lambda: {(reason,): number for reason, number in parts.suppression.total.items()},
-            counter=True,
-        ),
-        Gauge(name="spool_records", help="Records of the origin in use.", read=lambda: {(): parts.spool.count}),
-        Gauge(name="spool_waiting", help="Records waiting for fsync.", read=lambda: {(): parts.spool.waiting}),
-        Gauge(name="spool_batches", help="Group commits.", read=lambda: {(): parts.spool.batches}, counter=True),
-        Gauge(
-            name="handshakes",
-            help="TLS handshakes by result.",
-            labels=("result",),
-            read=lambda: {
-                ("completed",): parts.handshakes.completed,
-                **{(result,): number for result, number in parts.handshakes.failed.items()},
-            },
-            counter=True,
-        ),
-        Gauge(name="connections", help="Open connections.", read=lambda: {(): parts.listener.server.open_connections}),
-        Gauge(
-            name="connections_refused",
-            help="Connections over the cap.",
-            read=lambda: {(): parts.listener.server.refused},
-            counter=True,
-        ),
-        Gauge(
-            name="context_lookups",
-            help="Questions asked of the archive about a study.",
-            read=lambda: {(): parts.context.lookups},
-            counter=True,
-        ),
-        Gauge(
-            name="revocation_expires_timestamp_seconds",
-            help="When the revocation data of an authority ends and everybody it issued is denied.",
-            labels=("authority",),
-            read=lambda: {(k,): v.timestamp() for k, v in parts.certificates.revocation_expires.items()},
-        ),
-        Gauge(
-            name="policy_info",
-            help="Digest of the policies in force.",
-            labels=("digest",),
-            read=lambda: {(parts.engine.digest,): 1},
-        ),
-        Gauge(
-            name="policy_rejected",
-            help="1 while the policy folder holds what cannot be taken up.",
-            read=lambda: {(): float(parts.engine.last_error is not None)},
-        ),
+        *_arriving(parts),
+        *_identifying(parts, clock),
+        *_devices(parts.postures, clock),
+        *_deciding(parts),
+        *_recording(parts),
         *parts.succession.gauges(Gauge),
     )
+
+
+def _arriving(parts: Counted) -> tuple[Gauge, ...]:
+    handler, handshakes, server = parts.handler, parts.handshakes, parts.listener.server
+    return (
+        _counter("requests", "Request heads completed or answered.", lambda: {(): handler.requests}),
+        _counter(
+            "handshakes",
+            "TLS handshakes by result.",
+            lambda: {
+                ("completed",): handshakes.completed,
+                **{(result,): number for result, number in handshakes.failed.items()},
+            },
+            "result",
+        ),
+        _gauge("connections", "Open connections.", lambda: {(): server.open_connections}),
+        _counter("connections_refused", "Connections over the cap.", lambda: {(): server.refused}),
+        _gauge(
+            "server_certificate_expires_timestamp_seconds",
+            "When the certificate of the DICOMweb listener ends.",
+            lambda: {(): parts.tls.expires.timestamp()},
+        ),
+        _gauge(
+            "server_certificate_rejected",
+            "1 while files of the listener's certificate or of authorities hold what cannot be taken up.",
+            lambda: {(): float(parts.tls.failed)},
+        ),
+    )
+
+
+def _identifying(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
+    identification, certificates = parts.identification, parts.identification.certificates
+    return (
+        _gauge(
+            "revocation_expires_timestamp_seconds",
+            "When the revocation data of an authority ends and everybody it issued is denied.",
+            lambda: {(name,): end.timestamp() for name, end in certificates.revocation_expires.items()},
+            "authority",
+        ),
+        _gauge(
+            "revocation_grace",
+            "1 while an authority's revocation data has ended and the site's grace lets its certificates through.",
+            lambda: {(name,): float(granted) for name, granted in certificates.revocation_grace.items()},
+            "authority",
+        ),
+        _counter(
+            "revocation_fetch_failures",
+            "Revocation lists that could not be had from their addresses.",
+            lambda: {(name,): number for name, number in certificates.fetch_failures.items()},
+            "authority",
+        ),
+        _gauge(
+            "authorities_rejected",
+            "1 while files of authorities hold what cannot be taken up.",
+            lambda: {(): float(certificates.reload_failed)},
+        ),
+        _gauge(
+            "directory_rejected",
+            "1 while the directory's file holds what cannot be taken up.",
+            lambda: {(): float(identification.directory_failed)},
+        ),
+        _gauge(
+            "token_keys_age_seconds",
+            "How long ago an issuer's key set was had.",
+            lambda: {(name,): age for name, age in identification.keys_age(clock()).items()},
+            "issuer",
+        ),
+        _counter(
+            "token_keys_failures",
+            "Key sets of issuers that could not be had or used.",
+            lambda: {(name,): number for name, number in identification.key_failures.items()},
+            "issuer",
+        ),
+        _counter(
+            "alarms",
+            "What only an attack explains, by reason: wake somebody.",
+            lambda: {(reason,): number for reason, number in identification.alarms.items()},
+            "reason",
+        ),
+    )
+
+
+def _devices(postures: posture.PostureStore, clock: Clock) -> tuple[Gauge, ...]:
+    def remaining() -> posture.RemainingLife | None:
+        try:
+            return postures.remaining(clock())
+        except PostureUnavailableError:
+            return None  # requests are answered 503, and counted so
+
+    def devices() -> Mapping[tuple[str, ...], float]:
+        life = remaining()
+        return {} if life is None else {("fresh",): life.fresh, ("expired",): life.expired}
+
+    def seconds() -> Mapping[tuple[str, ...], float]:
+        life = remaining()
+        if life is None or life.shortest_s is None or life.median_s is None:
+            return {}
+        return {("shortest",): life.shortest_s, ("median",): life.median_s}
+
+    return (
+        _gauge("posture_devices", "Devices by whether all that is known of them holds.", devices, "state"),
+        _gauge(
+            "posture_remaining_seconds", "For how long what is known of fresh devices still holds.", seconds, "device"
+        ),
+    )
+
+
+def _deciding(parts: Counted) -> tuple[Gauge, ...]:
+    return (
+        _counter(
+            "context_lookups",
+            "Questions asked of the archive about a study.",
+            lambda: {(): parts.context.lookups},
+        ),
+        _gauge("policy_info", "Digest of the policies in force.", lambda: {(parts.engine.digest,): 1}, "digest"),
+        _gauge(
+            "policy_rejected",
+            "1 while the policy folder holds what cannot be taken up.",
+            lambda: {(): float(parts.engine.last_error is not None)},
+        ),
+    )
+
+
+def _recording(parts: Counted) -> tuple[Gauge, ...]:
+    spool, suppression = parts.spool, parts.suppression
+    return (
+        _counter(
+            "records",
+            "Durable records of this process by kind.",
+            lambda: {(kind,): number for kind, number in spool.records.items()},
+            "kind",
+        ),
+        _counter(
+            "records_lost", "Outcomes that did not become durable; they show as unknown.", lambda: {(): spool.lost}
+        ),
+        _counter(
+            "suppressed",
+            "Requests without a decision record of their own.",
+            lambda: {(reason,): number for reason, number in suppression.total.items()},
+            "reason",
+        ),
+        _gauge("spool_records", "Records of the origin in use.", lambda: {(): spool.count}),
+        _gauge("spool_waiting", "Records waiting for fsync.", lambda: {(): spool.waiting}),
+        _counter("spool_batches", "Group commits.", lambda: {(): spool.batches}),
+    )
+
+
+def _gauge(name: str, text: str, read: Callable[[], Mapping[tuple[str, ...], float]], *labels: str) -> Gauge:
+    return Gauge(name=name, help=text, read=read, labels=labels)
+
+
+def _counter(name: str, text: str, read: Callable[[], Mapping[tuple[str, ...], float]], *labels: str) -> Gauge:
+    return Gauge(name=name, help=text, read=read, labels=labels, counter=True)

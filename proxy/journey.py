@@ -3,7 +3,7 @@
 0.  **arrive**: before this module: TLS, limits, admission. What comes here is an :class:`~proxy.model.Arrival`. What
     only asks about the grammar (OPTIONS, the root) is answered and counted; whoever has no certificate is refused and
     counted.
-1.  **identify**: the certificate, judged now.
+1.  **identify**: the certificate, and the access token that is bound to it, judged now.
 2.  **posture**: what is known of the device.
 3.  **interpret**: the head becomes a request of the closed grammar, or a refusal.
 4.  **context**: attributes of what is asked for.
@@ -18,7 +18,8 @@
 11. **outcome**: what really left.
 12. **anchor**: another process.
 
-Searches (``searching.py``) and stores (``storing.py``) walk 4 to 10 in an order of their own.
+Searches (``searching.py``) and stores (``storing.py``) walk 4 to 10 in an order of their own. What devices and their
+management tell of posture (``reporting.py``) comes this way too, to our own resources.
 
 A denied request walks 1 to 6, then 10 and 11: refusing is recorded as carefully as allowing.
 """
@@ -37,18 +38,22 @@ from proxy.model import (
     Action,
     Arrival,
     Capabilities,
+    DecisionId,
     DicomRequest,
     Grounds,
     JsonObject,
     Kind,
     OutcomeStatus,
     Posture,
+    Principal,
     Reason,
     Refusal,
     ResourceContext,
+    SiteRequest,
     Verdict,
 )
 from proxy.ports import ArchiveAnswer, Exchange
+from proxy.reporting import Reporting
 from proxy.rooms import Rooms
 from proxy.searching import Searching
 from proxy.sending import Sending, decision_record
@@ -79,6 +84,8 @@ class Journey:
             request = grounds.request
             if not grounds.verdict.allow or isinstance(request, Refusal):
                 await self._deny(grounds, exchange)
+            elif isinstance(request, SiteRequest):
+                await Reporting(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.SEARCH:
                 await Searching(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.STORE:
@@ -122,20 +129,22 @@ class Journey:
 
     # ------------------------------------------------------------------------------- 1 to 5
 
-    async def _judge(self, arrival: Arrival, request: DicomRequest | Refusal) -> Grounds:
+    async def _judge(self, arrival: Arrival, request: DicomRequest | SiteRequest | Refusal) -> Grounds:
         rooms, seconds = self._rooms, self._rooms.observer.seconds
         now = arrival.at
         decision = records.new_decision_id(now)
         begun = perf_counter()
-        principal = rooms.identifier.identify(arrival.peer, now)  # 1
+        principal = rooms.identifier.identify(arrival.peer, arrival.authorization, now)  # 1
         identified = perf_counter()
         seconds("identify", identified - begun)
         posture: Posture | None = None
         resource: ResourceContext | None = None
         policy_input: JsonObject | None = None
         generation = rooms.engine.generation
-        if principal.reasons or principal.device is None:
-            verdict = Verdict.denied(*(principal.reasons or (Reason.CERTIFICATE_PROFILE,)))
+        request = _with_purpose(request, principal)
+        against = _against(principal, request)
+        if against or principal.device is None:
+            verdict = Verdict.denied(*(against or (Reason.CERTIFICATE_PROFILE,)))
         elif isinstance(request, Refusal):
             verdict = Verdict.denied(request.reason)
         else:
@@ -143,19 +152,11 @@ class Journey:
                 posture = rooms.posture.posture(principal.device, now)  # 2
                 looked = perf_counter()
                 seconds("posture", looked - identified)
-                if request.action not in (Action.SEARCH, Action.STORE):
+                if isinstance(request, DicomRequest) and request.action not in (Action.SEARCH, Action.STORE):
                     resource = await rooms.archive.context(request, now)  # 4
                 known = perf_counter()
                 seconds("context", known - looked)
-                policy_input = rooms.policy_input(
-                    decision=decision,
-                    now=now,
-                    principal=principal,
-                    posture=posture,
-                    request=request,
-                    resource=resource,
-                    network=arrival.peer.address,
-                )
+                policy_input = self._question(decision, arrival, principal, posture, request, resource, now)
                 verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))  # 5 and 8
                 seconds("decide", perf_counter() - known)
             except DicomwardError as error:
@@ -172,35 +173,59 @@ class Journey:
             policy_generation=generation,
         )
 
-    def _fulfillable(self, request: DicomRequest, verdict: Verdict) -> Verdict:
+    def _question(
+        self,
+        decision: DecisionId,
+        arrival: Arrival,
+        principal: Principal,
+        posture: Posture,
+        request: DicomRequest | SiteRequest,
+        resource: ResourceContext | None,
+        now: datetime,
+    ) -> JsonObject:
+        return self._rooms.policy_input(
+            decision=decision,
+            now=now,
+            principal=principal,
+            posture=posture,
+            request=request,
+            resource=resource,
+            network=arrival.peer.address,
+        )
+
+    def _fulfillable(self, request: DicomRequest | SiteRequest, verdict: Verdict) -> Verdict:
         if not verdict.allow or not verdict.obligations:
             return verdict
+        if isinstance(request, SiteRequest):
+            return Verdict.denied(Reason.OBLIGATION_UNKNOWN, policy=verdict.policy)
         reason = self._rooms.fulfilment.unmet(request, verdict.obligations)
         return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
 
     async def _judge_again(self, grounds: Grounds, now: datetime) -> Grounds:
         """The same question with what is known now; the answer under way keeps its decision id."""
-        rooms = self._rooms
-        principal = rooms.identifier.identify(grounds.arrival.peer, now)
+        rooms, arrival, request = self._rooms, grounds.arrival, grounds.request
+        principal = rooms.identifier.identify(arrival.peer, arrival.authorization, now)
         generation = rooms.engine.generation
-        posture, verdict = grounds.posture, Verdict.denied(*(principal.reasons or (Reason.LEASE_ENDED,)))
-        request = grounds.request
-        if not principal.reasons and principal.device is not None and isinstance(request, DicomRequest):
+        posture, policy_input = grounds.posture, None
+        against = _against(principal, request)
+        verdict = Verdict.denied(*(against or (Reason.LEASE_ENDED,)))
+        if not against and principal.device is not None and not isinstance(request, Refusal):
             try:
                 posture = rooms.posture.posture(principal.device, now)
-                policy_input = rooms.policy_input(
-                    decision=grounds.decision,
-                    now=now,
-                    principal=principal,
-                    posture=posture,
-                    request=request,
-                    resource=grounds.resource,
-                    network=grounds.arrival.peer.address,
+                policy_input = self._question(
+                    grounds.decision, arrival, principal, posture, request, grounds.resource, now
                 )
                 verdict = self._fulfillable(request, await rooms.engine.decide(policy_input))
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
-        return replace(grounds, principal=principal, posture=posture, verdict=verdict, policy_generation=generation)
+        return replace(
+            grounds,
+            principal=principal,
+            posture=posture,
+            policy_input=policy_input,
+            verdict=verdict,
+            policy_generation=generation,
+        )
 
     def _stamp_now(self, grounds: Grounds, now: datetime) -> tuple[int, int, int]:
         rooms, device = self._rooms, grounds.principal.device
@@ -208,7 +233,8 @@ class Journey:
             posture = 0 if device is None else rooms.posture.posture(device, now).generation
         except DicomwardError:
             posture = -1
-        return (rooms.identifier.identify(grounds.arrival.peer, now).generation, posture, rooms.engine.generation)
+        principal = rooms.identifier.identify(grounds.arrival.peer, grounds.arrival.authorization, now)
+        return (principal.generation, posture, rooms.engine.generation)
 
     # ------------------------------------------------------------------------------- 6 to 11
 
@@ -238,6 +264,12 @@ class Journey:
             await answer.problem(Reason(error.code), OutcomeStatus.FAILED)
 
     async def _stream(self, answer: Sending, request: DicomRequest, found: ArchiveAnswer) -> None:
+        """Where the archive took long to begin, what the decision was made from is looked at before anything leaves."""
+        fresh = await self.leases.renewed(answer.grounds)
+        if not fresh.verdict.allow:
+            await answer.problem(Reason(fresh.verdict.reasons[0]), OutcomeStatus.TERMINATED)
+            return
+        answer.grounds = fresh
         try:
             recoder = self._rooms.fulfilment.recoder(request, answer.grounds.verdict.obligations, found)  # 8
         except ArchiveError as error:
@@ -255,3 +287,22 @@ class Journey:
         """Nothing is answered but that nothing can be: no byte of an archive's answer has left."""
         self._suppress(Reason.RECORD_NOT_DURABLE, grounds.arrival, exchange)
         await self._plain_problem(Reason.RECORD_NOT_DURABLE, exchange)
+
+
+def _with_purpose(
+    request: DicomRequest | SiteRequest | Refusal, principal: Principal
+) -> DicomRequest | SiteRequest | Refusal:
+    """The purpose of use that a token states is vouched for: a header may repeat it and not change it."""
+    stated = None if principal.user is None else principal.user.purpose
+    if stated is None or not isinstance(request, DicomRequest):
+        return request
+    if request.purpose not in (None, stated):
+        return Refusal(reason=Reason.PURPOSE_CONTRADICTED, detail="the token states another purpose of use")
+    return replace(request, purpose=stated, purpose_source="token")
+
+
+def _against(principal: Principal, request: DicomRequest | SiteRequest | Refusal) -> tuple[Reason, ...]:
+    """What identifying found. A device tells its posture for itself, whoever uses it: it needs no user for that."""
+    if isinstance(request, SiteRequest) and request.action is Action.REPORT_POSTURE:
+        return tuple(reason for reason in principal.reasons if reason is not Reason.TOKEN_MISSING)
+    return principal.reasons

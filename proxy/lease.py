@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
-from proxy.model import Grounds, Reason
+from proxy.model import Grounds, Reason, Verdict
 from proxy.ports import Clock
+
+STALE_AFTER: Final = timedelta(seconds=1)
+"""Grounds older than this are looked at again before anything leaves."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,10 +46,21 @@ class Leases:
         clock: Clock,
     ) -> None:
         self.judge_again = judge_again
-        """The same question with what is known now, for whoever holds no lease and took long."""
+        """The same question with what is known now."""
         self._stamp_now = stamp_now
         self._clock = clock
         self._held: set[Lease] = set()
+
+    async def renewed(self, grounds: Grounds) -> Grounds:
+        """The same where they are fresh; else judged again, and denied where the answer would be another one."""
+        now = self._clock()
+        if now - grounds.arrival.at < STALE_AFTER:
+            return grounds
+        fresh = await self.judge_again(grounds, now)
+        if fresh.verdict.allow and fresh.verdict.obligations != grounds.verdict.obligations:
+            # What leaves was made for other obligations; asked again it is made for these.
+            return replace(fresh, verdict=Verdict.denied(Reason.LEASE_ENDED, policy=fresh.verdict.policy))
+        return fresh
 
     @contextmanager
     def hold(self, grounds: Grounds, abort: Callable[[], None]) -> Iterator[Lease]:

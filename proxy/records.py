@@ -16,10 +16,12 @@ from proxy.model import (
     Arrival,
     DecisionId,
     JsonObject,
+    JsonValue,
     Kind,
     OutcomeStatus,
     PartHeader,
     Posture,
+    PostureReport,
     Principal,
     Refusal,
     Verdict,
@@ -54,10 +56,12 @@ def decision(
     verdict: Verdict,
     rows: Sequence[Sequence[str]] | None = None,
     scanned: int = 0,
+    report: PostureReport | None = None,
 ) -> JsonObject:
     """``input`` is the whole policy input, or, where policy was not asked, what is known of who asked for what.
 
     Of a search ``rows`` names the objects shown, and ``scanned`` counts those of the archive that were judged for it.
+    ``report`` is what is taken in of devices.
     """
     body: JsonObject = {
         "v": 1,
@@ -79,6 +83,8 @@ def decision(
     if rows is not None:
         body["rows"] = [list(row) for row in rows]
         body["scanned"] = scanned
+    if report is not None:
+        body["report"] = report.to_wire()
     return body
 
 
@@ -150,5 +156,5 @@ def outcome(
     return body
 
 
-def event(name: str, now: datetime, **details: str | int | None) -> JsonObject:
+def event(name: str, now: datetime, **details: JsonValue) -> JsonObject:
     return {"v": 1, "kind": Kind.EVENT.value, "time": wire_time(now), "event": name, **details}

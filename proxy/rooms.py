@@ -16,6 +16,7 @@ from proxy.model import (
     Principal,
     ResourceContext,
     Row,
+    SiteRequest,
 )
 from proxy.ports import (
     Archive,
@@ -26,6 +27,7 @@ from proxy.ports import (
     MultipartRules,
     Observer,
     PolicyEngine,
+    PostureDesk,
     PostureSource,
     Recorder,
     StoreReport,
@@ -40,6 +42,17 @@ class ProblemLike(Protocol):
     def body(self) -> bytes: ...
 
 
+class Problem(Protocol):
+    def __call__(
+        self, reasons: Sequence[str], decision: str, posture: Posture | None = None, now: datetime | None = None
+    ) -> ProblemLike:
+        """Status and body of a refusal.
+
+        :param posture: of the device that asks, so that it is told what was found wrong with it
+        """
+        ...
+
+
 class PolicyInput(Protocol):
     def __call__(
         self,
@@ -48,7 +61,7 @@ class PolicyInput(Protocol):
         now: datetime,
         principal: Principal,
         posture: Posture,
-        request: DicomRequest,
+        request: DicomRequest | SiteRequest,
         resource: ResourceContext | None,
         network: str,
         rows: Sequence[Row] = (),
@@ -59,9 +72,11 @@ class PolicyInput(Protocol):
 class Rooms:
     """What the journey walks through; joined in :mod:`proxy.app`."""
 
+    site: str
     clock: Clock
     identifier: Identifier
     posture: PostureSource
+    desk: PostureDesk
     interpret: Interpreter
     policy_input: PolicyInput
     engine: PolicyEngine
@@ -69,7 +84,7 @@ class Rooms:
     archive: Archive
     multipart: MultipartRules
     store_report: StoreReport
-    problem: Callable[[Sequence[str], str], ProblemLike]
+    problem: Problem
     recorder: Recorder
     suppressor: Suppressor
     observer: Observer

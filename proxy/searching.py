@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from time import perf_counter
 from typing import Final
 
@@ -42,8 +41,6 @@ from proxy.sending import Sending, collect, decision_record
 
 PAGE_ROWS: Final = 200
 """Fewest rows asked of the archive at once, where rows are filtered."""
-STALE_AFTER: Final = timedelta(seconds=1)
-"""Grounds older than this are looked at again before rows leave."""
 
 Place = tuple[StudyUid, SeriesUid | None]
 
@@ -216,13 +213,7 @@ class Searching:
 
     async def _still_allowed(self) -> bool:
         """A search holds no lease: where the archive took long, what it was allowed by is looked at once more."""
-        now = self._rooms.clock()
-        if now - self._grounds.arrival.at >= STALE_AFTER:
-            fresh = await self._leases.judge_again(self._grounds, now)
-            if fresh.verdict.allow and fresh.verdict.obligations != self._obligations:
-                # The rows were made for other obligations; asked again they are made for these.
-                fresh = replace(fresh, verdict=self._denied(Reason.LEASE_ENDED))
-            self._grounds = fresh
+        self._grounds = await self._leases.renewed(self._grounds)
         return self._grounds.verdict.allow
 
     async def _record(self, found: Found) -> Sending:

@@ -12,7 +12,6 @@ from proxy import records
 from proxy.errors import ArchiveError, PeerGoneError
 from proxy.lease import Lease
 from proxy.model import (
-    DicomRequest,
     Durable,
     Grounds,
     JsonObject,
@@ -20,6 +19,7 @@ from proxy.model import (
     Kind,
     Obligation,
     OutcomeStatus,
+    PostureReport,
     Reason,
     Refusal,
 )
@@ -69,8 +69,14 @@ class Sending:
         """The answer to a verdict that denies; where policy says ``hide``, that of an absent object."""
         verdict = self.grounds.verdict
         hidden = any(obligation.type == "hide" for obligation in verdict.obligations)
-        problem = self._rooms.problem((Reason.RESOURCE_UNKNOWN,) if hidden else verdict.reasons, self.grounds.decision)
-        await self._sent_whole(problem.status, "application/problem+json", problem.body, ())
+        if hidden:
+            problem = self._rooms.problem((Reason.RESOURCE_UNKNOWN,), self.grounds.decision)
+        else:
+            grounds = self.grounds
+            problem = self._rooms.problem(verdict.reasons, grounds.decision, grounds.posture, grounds.arrival.at)
+        # RFC 9110 11.6.1: who is told to authenticate is told how.
+        more = (("WWW-Authenticate", "Bearer"),) if problem.status == 401 else ()
+        await self._sent_whole(problem.status, "application/problem+json", problem.body, more)
 
     async def problem(self, reason: Reason, status: OutcomeStatus = OutcomeStatus.COMPLETE) -> None:
         """An allowed request that ends in a refusal all the same; cuts an answer that has begun."""
@@ -154,7 +160,7 @@ class Sending:
             {
                 "result": "allow" if verdict.allow else "deny",
                 "reason": "" if verdict.allow else verdict.reasons[0],
-                "action": request.action.value if isinstance(request, DicomRequest) else "",
+                "action": "" if isinstance(request, Refusal) else request.action.value,
             },
         )
 
@@ -204,7 +210,12 @@ def _least(limits: Sequence[Mapping[str, JsonValue]], name: str) -> int | None:
 UNBOUNDED: Final = Bounds()
 
 
-def decision_record(grounds: Grounds, rows: list[list[str]] | None = None, scanned: int = 0) -> JsonObject:
+def decision_record(
+    grounds: Grounds,
+    rows: list[list[str]] | None = None,
+    scanned: int = 0,
+    report: PostureReport | None = None,
+) -> JsonObject:
     return records.decision(
         grounds.decision,
         grounds.arrival,
@@ -215,6 +226,7 @@ def decision_record(grounds: Grounds, rows: list[list[str]] | None = None, scann
         grounds.verdict,
         rows,
         scanned,
+        report,
     )
 
 

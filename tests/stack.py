@@ -75,9 +75,11 @@ class RelayedStack:
 
 
 @contextlib.contextmanager
-def relayed_stack(directory: Path, overrides: Mapping[str, Mapping[str, Any]]) -> Iterator[RelayedStack]:
+def relayed_stack(
+    directory: Path, overrides: Mapping[str, Mapping[str, Any]], ports: Ports | None = None
+) -> Iterator[RelayedStack]:
     """Start a stack without the large study. ``overrides``: as for ``DevStack``, which fills the archive directly."""
-    ports = Ports.free()
+    ports = ports or Ports.free()
     with Relay(ports.archive) as relay:
         laid_over = {**overrides, "archive": {"url": f"{relay.url}/dicom-web", **overrides.get("archive", {})}}
         with DevStack(directory, ports=ports, overrides=laid_over) as dev:

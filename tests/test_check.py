@@ -44,6 +44,21 @@ def test_revocation_list_that_is_not_there_is_named(folder: Path) -> None:
         app.check(site(folder))
 
 
+def test_webhook_secret_that_is_none_is_named(folder: Path) -> None:
+    (folder / "secret").write_text("c2hvcnQ=")
+    (folder / "secret").chmod(0o600)
+    managed = {
+        "source": "mdm",
+        "secret_file": "secret",
+        "authority": "site",
+        "device": "urn:pc:{}",
+        "attributes": [{"policy": "Firewall", "attribute": "firewall"}],
+    }
+    with pytest.raises(ConfigurationError, match="secret_file") as caught:
+        app.check(load(folder, policy__directory=str(ROOT / "policies"), posture__managed=managed))
+    assert "c2hvcnQ" not in caught.value.detail
+
+
 def test_folder_without_policies_is_named(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="empty"):

@@ -62,7 +62,7 @@ def load(folder: Path, **changes: Any) -> Site:
 def test_good_site_is_read_with_paths_beside_the_file(folder: Path) -> None:
     site = load(folder)
     assert site.listen.certificate == folder / "server.crt"
-    assert site.identify.authorities[0].crls == (folder / "ca.crl",)
+    assert site.identify.authorities[0].crls == (str(folder / "ca.crl"),)
     assert site.archive.url == "http://127.0.0.1:8042/dicom-web"
     assert site.limits.connections == 1024
 
@@ -153,6 +153,69 @@ def test_wrong_value_is_refused_by_name(folder: Path, key: str, value: Any) -> N
         load(folder, **{key: value})
 
 
+ISSUER: dict[str, Any] = {
+    "name": "clinic",
+    "issuer": "https://login.example",
+    "audience": "pacs",
+    "jwks": "https://login.example/jwks",
+}
+AUTHORITY: dict[str, Any] = GOOD["identify"]["authorities"][0]
+MANAGED: dict[str, Any] = {
+    "source": "mdm",
+    "secret_file": "server.key",
+    "authority": "site",
+    "device": "urn:pc:{}",
+    "attributes": [{"policy": "Firewall", "attribute": "firewall"}],
+}
+
+
+def test_site_with_users_managed_posture_and_remedies_is_read(folder: Path) -> None:
+    site = load(
+        folder,
+        identify__issuers=[ISSUER],
+        identify__authorities__users="required",
+        posture__managed=MANAGED,
+        remedies=[{"reason": "posture-stale", "text": "Open the app.", "link": "https://intranet.example"}],
+    )
+    assert site.identify.issuers[0].algorithms == ("ES256",)
+    assert site.posture.managed is not None
+    assert (site.posture.managed.attributes[0].passing, site.posture.managed.attributes[0].failing) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        ("no issuer", {"identify__authorities__users": "required"}),
+        ("same name", {"identify__authorities": [AUTHORITY, AUTHORITY]}),
+        ("needs names", {"identify__authorities": [{**AUTHORITY, "names": ["a/"]}, {**AUTHORITY, "name": "other"}]}),
+        ("two have the same name", {"identify__issuers": [ISSUER, ISSUER]}),
+        ("over https", {"identify__issuers": [{**ISSUER, "jwks": "http://login.example/jwks"}]}),
+        ("algorithms", {"identify__issuers": [{**ISSUER, "algorithms": ["none"]}]}),
+        ("algorithms", {"identify__issuers": [{**ISSUER, "algorithms": ["HS256"]}]}),
+        ("crl_cache", {"identify__authorities__crls": ["http://crl.example/ca.crl"]}),
+        ("crls", {"identify__authorities__crls": ["ftp://crl.example/ca.crl"]}),
+        ("crls", {"identify__authorities__crls": ["https://user:hunter2@crl.example/ca.crl"]}),
+        ("managed.authority", {"posture__managed": {**MANAGED, "authority": "elsewhere"}}),
+        ("device", {"posture__managed": {**MANAGED, "device": "urn:pc"}}),
+        ("device", {"posture__managed": {**MANAGED, "device": "urn:{}:{}"}}),
+        ("secret_file", {"posture__managed": {**MANAGED, "secret_file": "gone"}}),
+        ("no reason", {"remedies": [{"reason": "because", "text": "No."}]}),
+        ("link", {"remedies": [{"reason": "posture-stale", "text": "No.", "link": "javascript:alert(1)"}]}),
+    ],
+)
+def test_identity_that_does_not_fit_together_is_refused(folder: Path, named: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        load(folder, **changes)
+    assert "hunter2" not in caught.value.detail
+
+
+def test_webhook_secret_that_others_can_read_is_refused(folder: Path) -> None:
+    (folder / "secret").write_text("content")
+    (folder / "secret").chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"posture\.managed\.secret_file"):
+        load(folder, posture__managed={**MANAGED, "secret_file": "secret"})
+
+
 def test_refusal_does_not_repeat_the_value(folder: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(folder, archive__url="http://user:hunter2@archive")
@@ -235,7 +298,7 @@ def generate() -> Any:
 def test_every_key_says_what_it_means(generate: Any) -> None:
     silent = [
         f"{path}.{name}"
-        for path, section in generate.sections(Site, "")
+        for path, section, _ in generate.sections(Site, "")
         for name, field in section.model_fields.items()
         if generate._section(field) is None and not field.description
     ]
@@ -251,7 +314,7 @@ def test_committed_page_is_what_the_code_says(generate: Any, page: str) -> None:
 
 def test_page_on_configuration_names_every_key(generate: Any) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    for path, section in generate.sections(Site, ""):
+    for path, section, _ in generate.sections(Site, ""):
         for name, field in section.model_fields.items():
             if generate._section(field) is None:
                 assert f"\n| `{name}` | " in page, f"{path}.{name}"

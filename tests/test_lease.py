@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.lease import Lease, Leases
-from proxy.model import Arrival, DecisionId, Grounds, Peer, Posture, PostureAttribute, Verdict
+from proxy.model import Arrival, DecisionId, Grounds, Peer, Posture, PostureAttribute, Trust, Verdict
 from tests.journey_rooms.simulators import NOW, RETRIEVE, Identifier
 
 HOUR = timedelta(hours=1)
@@ -22,12 +22,12 @@ def grounds(*, certificate: timedelta | None = HOUR, posture: timedelta | None =
     attributes = {}
     if posture is not None:
         attributes["firewall"] = PostureAttribute(
-            value=True, source="mdm", trust="managed", issued_at=NOW, expires_at=NOW + posture
+            value=True, source="mdm", trust=Trust.MANAGED, issued_at=NOW, expires_at=NOW + posture
         )
     return Grounds(
         decision=DecisionId("0" * 32),
         arrival=Arrival(peer=PEER, method="GET", target="/", headers=(), at=NOW),
-        principal=identifier.identify(PEER, NOW),
+        principal=identifier.identify(PEER, (), NOW),
         posture=Posture(attributes=attributes, generation=1),
         request=RETRIEVE,
         resource=None,

@@ -6,12 +6,13 @@ verified over exactly these decisions. Whatever was not as promised makes the ex
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pydicom
@@ -20,11 +21,13 @@ from dicomweb_client.api import DICOMwebClient
 from rich.console import Console
 from rich.table import Table
 
-from deploy.dev import chain, dataset
+from deploy.dev import chain, dataset, posture
 from deploy.dev.answers import Answer, dicomweb, session
+from deploy.dev.issuer import take_token
 from deploy.dev.layout import StackError
 from deploy.dev.metrics import total
 from deploy.dev.stack import DevStack, dicomward
+from proxy.agent import Value
 from proxy.anchor.chain_client import ChainClient
 from proxy.errors import DicomwardError
 from proxy.model import Kind
@@ -32,6 +35,8 @@ from proxy.record.reader import current_reader
 
 AS_STORED = (("application/dicom", "*"),)
 ANCHORED_S = 60.0
+WITHIN_S = 5.0
+"""Between a device's own word that it is in bad order and its first denial."""
 HANDSHAKES = "dicomward_handshakes_total"
 DENIALS = {
     "stale": {"posture-stale"},
@@ -65,18 +70,25 @@ class Demo:
         self.answers: list[Answer] = []
         self._stack = stack
         self._say = say
+        self._token = ""
+        self._asked_before = 0
+        self._decided_before: frozenset[str] = frozenset()
 
     def walk(self) -> bool:
         """Whether everything was as promised."""
+        self._begin()
         self._step("search as radiologist", self.search)
         self._step("search as technologist", self.filtered)
         self._step("metadata as researcher", self.masked)
+        self._step("metadata as workstation's user", self.with_token)
+        self._step("that token on another device", self.stolen_token)
         self._step("retrieve: 5 transfer syntaxes", lambda: self.retrieve("mr-syntaxes"))
         self._step("retrieve: 100 MB", lambda: self.retrieve(dataset.LARGE))
         self._step("store as technologist", self.store)
         for name in DENIALS:
             self._step(f"search as {name}", lambda name=name: self.denied(name))  # type: ignore[misc]
         self._step("handshake as stranger", self.refused_handshake)
+        self._step("radiologist's firewall off, on", self.firewall)
         self._step("requests = decisions + suppressed", self.counted)
         self._step("every decision on chain", self.anchored)
         self._step("ledger verify", self.verified)
@@ -107,6 +119,17 @@ class Demo:
         stored = self._archive(f"/studies/{study.uid}/metadata").json()[0]
         return f"{len(stored) - len(shown)} of {len(stored)} attributes taken out, the patient among them"
 
+    def with_token(self) -> str:
+        """The workstation itself may see nothing; the user who logged in on it may."""
+        self._token = take_token(self._stack.ports, self._stack.pki, "workstation")
+        study = dataset.study("ct-small")
+        shown = self._client("workstation", self._token).retrieve_study_metadata(study.uid)
+        promise(len(shown) == study.count, f"{len(shown)} of {study.count} instances came")
+        return f"{len(shown)} instance shown, to the user whom a token bound to this certificate names"
+
+    def stolen_token(self) -> str:
+        return self._refused(self._client("radiologist", self._token), {"token-of-another-device"})
+
     def retrieve(self, name: str) -> str:
         study = dataset.study(name)
         started = time.monotonic()
@@ -133,16 +156,7 @@ class Demo:
         return "the archive holds it"
 
     def denied(self, name: str) -> str:
-        try:
-            self._client(name).search_for_studies(limit=1)
-        except requests.HTTPError:
-            pass
-        else:
-            raise BrokenPromiseError("it was answered")
-        answer = self.answers[-1]
-        promise(answer.status == 403, f"status {answer.status}, not 403")
-        promise(DENIALS[name] <= set(answer.reasons()), f"reasons {answer.reasons()}")
-        return f"403 {', '.join(answer.reasons())}"
+        return self._refused(self._client(name), DENIALS[name])
 
     def refused_handshake(self) -> str:
         noted = len(self.answers)
@@ -158,13 +172,28 @@ class Demo:
             raise BrokenPromiseError("the handshake succeeded") from error
         raise BrokenPromiseError("it was answered")
 
+    def firewall(self) -> str:
+        """Denied from the device's own report on, allowed from the next."""
+        began = time.monotonic()
+        self._report("radiologist", {**posture.COMPLIANT, "firewall": False})
+        while not self._denied("radiologist", "posture-firewall-off"):
+            promise(time.monotonic() - began < WITHIN_S, f"still allowed after {WITHIN_S:g} s")
+        denied = time.monotonic() - began
+        again = time.monotonic()
+        self._report("radiologist", posture.COMPLIANT)
+        while self._denied("radiologist", "posture-firewall-off"):
+            promise(time.monotonic() - again < WITHIN_S, f"still denied after {WITHIN_S:g} s")
+        promise(denied <= WITHIN_S, f"denied after {denied:.2f} s")
+        return f"denied after {denied:.2f} s, allowed again after {time.monotonic() - again:.2f} s"
+
     def counted(self) -> str:
         text = self._metrics()
         asked, decided = total(text, "dicomward_requests_total"), total(text, "dicomward_decisions_total")
         suppressed = total(text, "dicomward_suppressed_total")
         promise(asked == decided + suppressed, f"{asked} requests, {decided} decisions, {suppressed} suppressed")
-        promise(asked == len(self.answers), f"{asked} requests counted, {len(self.answers)} answers got")
-        return f"{asked} = {decided} + {suppressed}"
+        own = asked - self._asked_before
+        promise(own == len(self.answers), f"{own} requests counted, {len(self.answers)} answers got")
+        return f"{asked} = {decided} + {suppressed}, {own} of them of this walk"
 
     def anchored(self) -> str:
         """Wait for the chain, then hold each answer's receipt against spool and chain."""
@@ -195,7 +224,7 @@ class Demo:
             promise(
                 [leaf.hex() for leaf in leaves[place : place + 1]] == [claims["leaf"]], "a receipt without its leaf"
             )
-        decided = {row.id for row in rows if row.kind == Kind.DECISION}
+        decided = {row.id for row in rows if row.kind == Kind.DECISION} - self._decided_before
         promise(decided == {answer.decision for answer in self.answers}, "decisions on chain that nobody was told of")
         return f"{len(decided)} decisions, {count} records in all"
 
@@ -219,9 +248,46 @@ class Demo:
         promise(report["clean"] and done.returncode == 0, " / ".join(found) or f"status {done.returncode}")
         return f"clean: {report['records']} records, {len(self.answers)} receipts"
 
-    def _client(self, name: str) -> DICOMwebClient:
+    def _refused(self, client: DICOMwebClient, reasons: set[str]) -> str:
+        try:
+            client.search_for_studies(limit=1)
+        except requests.HTTPError:
+            pass
+        else:
+            raise BrokenPromiseError("it was answered")
+        answer = self.answers[-1]
+        promise(answer.status == 403, f"status {answer.status}, not 403")
+        promise(reasons <= set(answer.reasons()), f"reasons {answer.reasons()}")
+        return f"403 {', '.join(answer.reasons())}"
+
+    def _client(self, name: str, token: str | None = None) -> DICOMwebClient:
         made = session(name, self._stack.client(name), self._stack.ca, self.answers)
+        if token is not None:
+            made.headers["Authorization"] = f"Bearer {token}"
         return dicomweb(f"{self._stack.url}/dicom-web", made)
+
+    def _begin(self) -> None:
+        """What was asked and decided before this walk: the devices' own reports."""
+        self._asked_before = total(self._metrics(), "dicomward_requests_total")
+        reader = current_reader(self._stack.layout.spool)
+        try:
+            rows = reader.rows(0, reader.count())
+            self._decided_before = frozenset(row.id for row in rows if row.kind == Kind.DECISION)
+        finally:
+            reader.close()
+
+    def _report(self, name: str, values: Mapping[str, Value]) -> None:
+        made = session(name, self._stack.client(name), self._stack.ca, self.answers)
+        answer = posture.report_over(made, self._stack.url, self._stack.pki.issued(name), values)
+        promise(answer.status_code == 200, f"the report was refused with status {answer.status_code}")
+
+    def _denied(self, name: str, reason: str) -> bool:
+        """Whether a search is denied now, for just this reason."""
+        with contextlib.suppress(requests.HTTPError):
+            self._client(name).search_for_studies(limit=1)
+        answer = self.answers[-1]
+        promise(answer.status == 200 or answer.reasons() == [reason], f"{answer.status} {answer.reasons()}")
+        return answer.status != 200
 
     def _metrics(self) -> str:
         return requests.get(f"{self._stack.admin_url}/metrics", timeout=10).text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
+import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +26,21 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3; N+4 to N+9 are kept free
-    for parts to come."""
+    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4; N+5 to N+9 are
+    kept free for parts to come."""
 
     archive: int = 8042
     chain: int = 8545
     proxy: int = 8443
     admin: int = 9464
+    issuer: int = 9443
 
     @classmethod
     def at(cls, base: int) -> Ports:
         """:raises StackError: the base leaves no room"""
         if not 1024 <= base <= 65_526:
             raise StackError("--port-base takes a number from 1024 to 65526.", 2)
-        return cls(archive=base, chain=base + 1, proxy=base + 2, admin=base + 3)
+        return cls(archive=base, chain=base + 1, proxy=base + 2, admin=base + 3, issuer=base + 4)
 
     @classmethod
     def free(cls) -> Ports:
@@ -50,7 +53,7 @@ class Ports:
 
     def taken(self, *, without_archive: bool = False) -> list[int]:
         """Those of ours that cannot be bound now."""
-        wanted = [self.chain, self.proxy, self.admin] + ([] if without_archive else [self.archive])
+        wanted = [self.chain, self.proxy, self.admin, self.issuer] + ([] if without_archive else [self.archive])
         return sorted(port for port in wanted if not _can_bind(port))
 
 
@@ -92,6 +95,11 @@ class Layout:
         return self.directory / "archive-credentials"
 
     @property
+    def webhook_secret(self) -> Path:
+        """Base64 of what the management system signs its webhooks with."""
+        return self.keys / "webhook.secret"
+
+    @property
     def posture(self) -> Path:
         return self.directory / "posture.db"
 
@@ -117,6 +125,8 @@ class Layout:
         self.directory.chmod(0o700)
         for part in (self.pki, self.keys, self.log, self.spool):
             part.mkdir(exist_ok=True, mode=0o700)
+        if not self.webhook_secret.exists():
+            write_secret(self.webhook_secret, base64.b64encode(secrets.token_bytes(32)) + b"\n")
 
 
 def write_secret(path: Path, content: bytes) -> None:

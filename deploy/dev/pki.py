@@ -21,7 +21,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.dev.layout import DOMAIN, write_secret
 
-IDENTITIES: Final = ("radiologist", "technologist", "researcher", "stale", "rooted", "revoked")
+IDENTITIES: Final = (
+    "radiologist",
+    "technologist",
+    "researcher",
+    "stale",
+    "rooted",
+    "revoked",
+    "workstation",
+    "manager",
+)
 """Issued by the site's authority. ``stranger`` is issued by the other one."""
 CLIENT_PURPOSE: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 KEY_USAGES: Final = (
@@ -40,6 +49,7 @@ LEAF_DAYS: Final = 90
 RENEW_DAYS: Final = 14
 CRL_DAYS: Final = 7
 SKEW: Final = timedelta(minutes=5)
+Hash = hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +83,25 @@ class Issued:
         return cls(certificate, key)
 
 
-def make_authority(name: str, now: datetime | None = None, *, parent: Issued | None = None) -> Issued:
-    """A self-signed authority, or with ``parent`` an intermediate one."""
+def make_authority(
+    name: str,
+    now: datetime | None = None,
+    *,
+    parent: Issued | None = None,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    path_length: int | None = None,
+    constraints: x509.NameConstraints | None = None,
+    algorithm: Hash | None = None,
+) -> Issued:
+    """A self-signed authority, or with ``parent`` an intermediate one. Settings as for :func:`issue_certificate`."""
     now = now or datetime.now(UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
     return issue_certificate(
         parent,
         name,
         key=key,
+        path_length=path_length,
+        constraints=constraints,
+        algorithm=algorithm,
         not_before=now - SKEW,
         not_after=now + timedelta(days=AUTHORITY_DAYS),
         is_ca=True,
@@ -108,11 +129,17 @@ def issue_certificate(
     key: ec.EllipticCurvePrivateKey | None = None,
     subject: x509.Name | None = None,
     serial: int | None = None,
+    path_length: int | None = None,
+    constraints: x509.NameConstraints | None = None,
+    algorithm: Hash | None = None,
 ) -> Issued:
     """Issue anything. ``None`` for ``is_ca``, ``purposes`` or ``usages`` and empty ``names`` leave that extension out.
 
     :param authority: who signs; ``None`` signs itself
     :param names: subject alternative names; by default the URI of the dev device called ``name``
+    :param path_length: most authorities below this one, where it is one
+    :param constraints: what an authority may name (RFC 5280 4.2.1.10)
+    :param algorithm: hash of the signature, by default SHA-256
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -129,16 +156,18 @@ def issue_certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if is_ca is not None:
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=path_length), critical=True)
     if usages is not None:
         builder = builder.add_extension(_key_usage(usages), critical=True)
     if purposes is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    if constraints is not None:
+        builder = builder.add_extension(constraints, critical=True)
     if names is None:
         names = (x509.UniformResourceIdentifier(DOMAIN + name),)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return Issued(builder.sign(signer, hashes.SHA256()), key)
+    return Issued(builder.sign(signer, algorithm or hashes.SHA256()), key)
 
 
 def _key_usage(usages: Iterable[str]) -> x509.KeyUsage:

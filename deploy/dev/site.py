@@ -7,8 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.dev.layout import Layout, Ports
+from deploy.dev.issuer import SITE, issuer_url
+from deploy.dev.layout import DOMAIN, Layout, Ports
 
+ACTIONS = (
+    "search",
+    "metadata",
+    "retrieve",
+    "render",
+    "bulkdata",
+    "store",
+    "report_posture",
+    "manage_posture",
+)
+MANAGED_POLICIES = {
+    "Disk encryption": "disk_encryption",
+    "Firewall": "firewall",
+    "Screen lock": "screen_lock",
+    "Malware protection": "malware_protection",
+}
+"""Names of the management system's policies, and the attributes they tell."""
+POSTURE_VALID_S = 7200
 Overrides = Mapping[str, Mapping[str, Any]]
 """Section -> key -> value, laid over what the stack would write: a relay's address, tighter limits."""
 
@@ -22,10 +41,11 @@ def site_settings(
     policies: Path,
     contract: str,
     chain_id: int,
+    posture_valid_s: int = POSTURE_VALID_S,
     overrides: Overrides | None = None,
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "site": "dev",
+        "site": SITE,
         "listen": {
             "host": "127.0.0.1",
             "port": ports.proxy,
@@ -35,8 +55,8 @@ def site_settings(
             "key": "pki/server.key",
             "public_url": f"https://127.0.0.1:{ports.proxy}",
         },
-        "identify": {"authorities": [{"name": "dev", "certificate": "pki/ca.crt", "crls": ["pki/ca.crl"]}]},
-        "posture": {"store": layout.posture.name},
+        "identify": identify_settings(ports),
+        "posture": _posture(layout, posture_valid_s),
         "archive": {"url": archive},
         "policy": {"engine": "embedded", "directory": str(policies.resolve())},
         "record": {"directory": layout.spool.name},
@@ -55,6 +75,46 @@ def site_settings(
     for section, values in (overrides or {}).items():
         settings.setdefault(section, {}).update(values)
     return settings
+
+
+def identify_settings(ports: Ports) -> dict[str, Any]:
+    issuer = issuer_url(ports)
+    return {
+        "authorities": [
+            {
+                "name": "dev",
+                "certificate": "pki/ca.crt",
+                "crls": ["pki/ca.crl"],
+                "actions": list(ACTIONS),
+                "users": "optional",
+            }
+        ],
+        "issuers": [
+            {
+                "name": "dev",
+                "issuer": issuer,
+                "audience": SITE,
+                "jwks": f"{issuer}/jwks",
+                "ca_file": "pki/ca.crt",
+                "roles_claim": "roles",
+            }
+        ],
+    }
+
+
+def _posture(layout: Layout, valid_s: int) -> dict[str, Any]:
+    return {
+        "store": layout.posture.name,
+        "report_valid_s": valid_s,
+        "managed": {
+            "source": "mdm",
+            "shape": "fleet",
+            "secret_file": f"keys/{layout.webhook_secret.name}",
+            "authority": "dev",
+            "device": DOMAIN + "{}",
+            "attributes": [{"policy": policy, "attribute": told} for policy, told in MANAGED_POLICIES.items()],
+        },
+    }
 
 
 def to_toml(settings: Mapping[str, Any]) -> str:

@@ -18,14 +18,15 @@ from typing import IO, Final, Self
 
 import requests
 
-from deploy.dev import archive, chain, posture, site, upload
+from deploy.dev import archive, chain, issuer, posture, site, upload
 from deploy.dev.layout import ROOT, Layout, Ports, StackError
 from deploy.dev.pki import DevPki
 from deploy.dev.process import Child, end_leftovers, remember
+from proxy.errors import DicomwardError
 
-PARTS: Final = ("chain", "archive", "proxy", "anchor")
+PARTS: Final = ("chain", "archive", "issuer", "proxy", "anchor")
 """In the order they start."""
-POSTURE_REFRESH_S: Final = 3600.0
+POSTURE_RETRY_S: Final = 5.0
 WATCH_S: Final = 0.2
 
 Say = Callable[[str], None]
@@ -45,6 +46,7 @@ class DevStack:
         archive_url: str | None = None,
         overrides: site.Overrides | None = None,
         block_s: float = 1.0,
+        posture_valid_s: int = site.POSTURE_VALID_S,
         say: Say = lambda line: None,
         progress: Progress = lambda done, of: None,
     ) -> None:
@@ -55,6 +57,8 @@ class DevStack:
         :param archive_url: base of DICOMweb of an archive that runs already; it is filled, and not stopped
         :param overrides: laid over the site's configuration, section by section
         :param block_s: seconds between the chain's blocks
+        :param posture_valid_s: how long a report holds; the stack reports anew each third of it. By default so long
+            that no report comes between what a test counts
         """
         self.layout = Layout(directory.resolve())
         self.ports = ports or Ports()
@@ -66,6 +70,7 @@ class DevStack:
         self._large_study = large_study
         self._overrides = overrides
         self._block_s = block_s
+        self._posture_valid_s = posture_valid_s
         self._say = say
         self._progress = progress
         self._children: dict[str, Child] = {}
@@ -132,10 +137,12 @@ class DevStack:
         self.contract = chain.deploy_ledger(self.layout, self.ports)
         self._say(f"contract {self.contract}")
         self._start_archive()
-        posture.fill(self.layout.posture, self.pki)
-        threading.Thread(target=self._keep_postures, name="postures", daemon=True).start()
+        self._run(issuer.issuer_child(self.layout, self.ports))
         self._write_site()
         self._run(self._proxy())
+        posture.report_all(self.url, self.layout.pki)
+        self._say("the devices reported their posture")
+        threading.Thread(target=self._keep_postures, name="postures", daemon=True).start()
         if chain.open_origin(self.layout, self.ports, self.contract):
             self._say("the registrar opened the proxy's origin on the chain")
         self._run(self._anchor())
@@ -215,6 +222,7 @@ class DevStack:
             policies=self.policies,
             contract=self.contract,
             chain_id=chain.CHAIN_ID,
+            posture_valid_s=self._posture_valid_s,
             overrides=self._overrides,
         )
         self.layout.config.write_text(site.to_toml(settings), "utf-8")
@@ -244,8 +252,14 @@ class DevStack:
             return False
 
     def _keep_postures(self) -> None:
-        while not self._stopping.wait(POSTURE_REFRESH_S):
-            posture.fill(self.layout.posture, self.pki)
+        wait = every = self._posture_valid_s / 3
+        while not self._stopping.wait(wait):
+            try:
+                posture.refresh(self.url, self.layout.pki)
+                wait = every
+            except DicomwardError as error:  # the proxy may be down on purpose
+                self._say(f"the devices could not report: {error.detail}")
+                wait = min(every, POSTURE_RETRY_S)
 
     # -------------------------------------------------------------------------------------- folder
 

@@ -31,11 +31,12 @@ good := {
 			"fingerprint": "00",
 			"serial": "01",
 			"authority": "site",
-			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store"],
+			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture", "manage_posture"],
 			"not_after": "2027-01-01T00:00:00.000Z",
 		},
 		"revocation": {"status": "good", "as_of": null, "expires_at": null},
 		"user": null,
+		"roles": [],
 	},
 	"device": {"id": "ab", "posture": {
 		"disk_encryption": attribute(true),
@@ -64,6 +65,16 @@ attribute(value) := {
 	"value": value,
 	"source": "agent",
 	"trust": "reported",
+	"issued_at": "2026-11-22T19:00:00.000Z",
+	"expires_at": "2026-11-22T20:00:00.000Z",
+	"others": [],
+}
+
+# What another source says besides.
+claim(value, trust) := {
+	"value": value,
+	"source": "other",
+	"trust": trust,
 	"issued_at": "2026-11-22T19:00:00.000Z",
 	"expires_at": "2026-11-22T20:00:00.000Z",
 }
@@ -99,3 +110,17 @@ role(changes) := object.union(
 )
 
 resource(changes) := object.union(good, {"resource": changes})
+
+# A user of the radiologist's device asks, who is said to have these roles.
+by_user(id, roles, action) := object.union(
+	asks("radiologist", action),
+	{"subject": {"user": {"id": id, "issuer": "dev", "subject": "x", "expires_at": "2026-11-22T20:00:00.000Z"}, "roles": roles}},
+)
+
+# The same, about nothing that the archive has.
+own(name, action) := object.union(
+	asks(name, action),
+	{"request": {"level": null, "study": null}, "resource": {"known": false, "modalities": [], "institutions": []}},
+)
+
+limits(posture) := object.union(data.limits, {"posture": posture})

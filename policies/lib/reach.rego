@@ -26,7 +26,7 @@ granted(roles, objects, named) := positions if {
 		_ := object.patient_id
 	]
 } else := positions if {
-	subject := data.subjects[input.subject.certificate.name]
+	subject := data.dicomweb.lib.subject.profile
 	institutions := data.dicomweb.lib.reach.bound(subject.institutions, named.institutions)
 	persons := data.dicomweb.lib.reach.bound(object.get(subject, "patients", "*"), named.patients)
 	grants := [grant |
@@ -69,8 +69,8 @@ bound(boundary, named) := named if {
 # METADATA
 # description: Whether some of these roles lets its holder have every object of every patient.
 unbounded(roles) if {
-	data.subjects[input.subject.certificate.name].institutions == "*"
-	object.get(data.subjects[input.subject.certificate.name], "patients", "*") == "*"
+	data.dicomweb.lib.subject.profile.institutions == "*"
+	object.get(data.dicomweb.lib.subject.profile, "patients", "*") == "*"
 	some role in roles
 	role.institutions == "*"
 	object.get(role, "modalities", "*") == "*"

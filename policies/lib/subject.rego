@@ -1,11 +1,50 @@
 # METADATA
 # title: What a subject holds
 # description: |
-#   Roles of the subject, from data. A role counts only where it permits action and purpose together, so that the rights
-#   of two roles never add up to one that neither gives.
+#   Who the subject is, and its roles. A role counts only where it permits action and purpose together, so that the
+#   rights of two roles never add up to one that neither gives.
 package dicomweb.lib.subject
 
-profile := data.subjects[input.subject.certificate.name]
+# METADATA
+# description: |
+#   What the site's data says of the subject: boundaries, and roles. Where a user is named it is the user's, and never
+#   that of the device's certificate. What is neither a user nor the explicit absence of one has none.
+profile := found if {
+	input.subject.user == null
+	found := data.subjects[input.subject.certificate.name]
+} else := found if {
+	found := data.users[input.subject.user.id]
+} else := found if {
+	# Any other user of an issuer that this site trusts.
+	is_string(input.subject.user.id)
+	found := data.users["*"]
+}
+
+# METADATA
+# description: |
+#   Names of the subject's roles: those of its profile and those that certificate, token or directory say it has. Without
+#   a profile it has none, whatever is said of it. A name that the site's data does not know gives nothing. What the
+#   certificate says is said of the device, and gives its user nothing.
+names := found if {
+	input.subject.roles == []
+	found := profile.roles
+} else := found if {
+	# Not within what follows: a set of nothing would be a set.
+	is_object(profile)
+	is_array(input.subject.roles)
+	said := {role.name |
+		some role in input.subject.roles
+		data.dicomweb.lib.subject.of_whom[role.source]
+	}
+	own := {name | some name in object.get(profile, "roles", [])}
+	found := own | said
+}
+
+# METADATA
+# description: Sources whose roles are the subject's.
+of_whom := {"certificate", "token", "directory"} if {
+	input.subject.user == null
+} else := {"token", "directory"}
 
 # METADATA
 # description: Roles that permit the action asked for. Without one the request is denied.
@@ -17,7 +56,7 @@ suited := roles(input.request.action)
 #   stated purpose each role's own default is taken.
 roles(action) := [role |
 	action in input.subject.certificate.authority_actions
-	some name in data.subjects[input.subject.certificate.name].roles
+	some name in names
 	role := data.roles[name]
 	action in role.actions
 	_purpose(role) in role.purposes
@@ -49,7 +88,7 @@ purposeful := [role |
 
 # METADATA
 # description: Every role of the subject.
-held := [data.roles[name] | some name in profile.roles]
+held := [data.roles[name] | some name in names]
 
 # METADATA
 # description: |

@@ -11,6 +11,7 @@ import orjson
 
 from proxy import commitment
 from proxy.anchor.chain_values import AnchoredBatch
+from proxy.failing import Failing, failing
 from proxy.model import JsonObject, JsonValue, Kind, RecordRow
 
 
@@ -67,8 +68,17 @@ def place(origin: bytes, row: RecordRow, batches: Iterable[AnchoredBatch], final
 Line = tuple[str, str]
 
 
-def explain(places: Iterable[Place], reasons: Mapping[str, str]) -> Iterator[Line]:
-    """Pairs of what and how, in reading order. ``reasons`` has a sentence for each code."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is said about a reason: what it means, and what the site wants done."""
+
+    sentence: str
+    remedy: str
+    link: str | None = None
+
+
+def explain(places: Iterable[Place], reasons: Mapping[str, Told]) -> Iterator[Line]:
+    """Pairs of what and how, in reading order. ``reasons`` has every code."""
     for each in places:
         try:
             body = orjson.loads(each.row.body)
@@ -84,7 +94,7 @@ def explain(places: Iterable[Place], reasons: Mapping[str, str]) -> Iterator[Lin
         yield "stands at", _standing(each)
 
 
-def _decision(body: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[Line]:
+def _decision(body: dict[str, Any], reasons: Mapping[str, Told]) -> Iterator[Line]:
     asked = body["input"]
     certificate = asked["subject"].get("certificate", asked["subject"])
     request = asked.get("request", {})
@@ -93,26 +103,29 @@ def _decision(body: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[Line
     yield "who", " ".join(_words(certificate, "name", "subject")) or "nobody known"
     if user := asked["subject"].get("user"):
         yield "user", _flat(user)
+    for role in asked["subject"].get("roles") or ():
+        yield "role", f"{role['name']} (by {role['source']})"
+    yield from _revocation(asked["subject"].get("revocation") or {})
     device = asked.get("device", {})
     yield "device", str(device.get("id") or "not identified")
     shown = _words(request, "method", "action", "level", "study", "series", "instance", "target")
     yield "what", " ".join(shown) or body["http"]["method"]
     if purpose := request.get("purpose"):
         yield "purpose", _flat(purpose)
-    yield from _verdict("verdict", body["verdict"], reasons)
+    yield from _verdict("verdict", body["verdict"], reasons, device.get("posture") or {}, body["time"])
     if refusal := body.get("refusal"):
         yield "refused before policy", _flat(refusal)
     for name, attribute in sorted((device.get("posture") or {}).items()):
-        yield (
-            "posture",
-            f"{name} = {attribute['value']} ({attribute['trust']} by {attribute['source']},"
-            f" until {attribute['expires_at']})",
-        )
+        yield "posture", f"{name} = {_said(attribute)}"
+        for other in attribute.get("others", ()):
+            yield "", f"{name} = {_said(other)}"
+    if report := body.get("report"):
+        yield "report", f"{report['trust']} by {report['source']}, SHA-256 {report['sha256']}"
     if "rows" in body:
         yield "rows shown", str(len(body["rows"]))
 
 
-def _part(body: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[Line]:
+def _part(body: dict[str, Any], reasons: Mapping[str, Told]) -> Iterator[Line]:
     uids = body.get("uids") or {}
     yield f"part {body['part']}", " ".join(_words(uids, "study", "series", "instance")) or "unreadable"
     yield from _verdict(f"part {body['part']}", body["verdict"], reasons)
@@ -124,13 +137,42 @@ def _outcome(body: dict[str, Any]) -> Iterator[Line]:
     yield "digest", f"SHA-256 {body.get('sha256')}"
 
 
-def _verdict(label: str, verdict: dict[str, Any], reasons: Mapping[str, str]) -> Iterator[Line]:
+def _verdict(
+    label: str,
+    verdict: dict[str, Any],
+    reasons: Mapping[str, Told],
+    posture: Mapping[str, Any] | None = None,
+    time: str = "",
+) -> Iterator[Line]:
     yield label, "allowed" if verdict["allow"] else "denied"
     for code in verdict["reasons"]:
-        yield "because", f"{code}: {reasons.get(code, 'a reason this version does not know')}"
+        told = reasons.get(code)
+        yield "because", f"{code}: {'a reason this version does not know' if told is None else told.sentence}"
+        for each in failing(code, posture or {}, time):
+            yield "attribute", f"{each.name}: {_failed(each)}"
+        if told is not None:
+            yield "what to do", told.remedy + (f" {told.link}" if told.link else "")
     for obligation in verdict["obligations"]:
         yield "under", _flat(obligation)
     yield "policy", verdict["policy"] or "not asked"
+
+
+def _revocation(revocation: Mapping[str, Any]) -> Iterator[Line]:
+    if revocation:
+        yield "revocation", f"{revocation['status']}, as of {revocation['as_of']}, until {revocation['expires_at']}"
+
+
+def _said(claim: Mapping[str, Any]) -> str:
+    return f"{claim['value']} ({claim['trust']} by {claim['source']}, until {claim['expires_at']})"
+
+
+def _failed(each: Failing) -> str:
+    if not each.said:
+        return "nothing is known"
+    return (
+        f"{each.said['value']}, {each.said['trust']} by {each.said['source']} {each.age_s} s before,"
+        f" until {each.said['expires_at']}"
+    )
 
 
 def _standing(each: Place) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import orjson
 
+from proxy.failing import failing
+from proxy.model import JsonObject, Posture, wire_time
 from proxy.model import Reason as R  # noqa: N817 - a table of sixty lines
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -28,6 +31,10 @@ class Problem:
 
 _RENEW: Final = "Ask your site for a certificate of the current profile."
 _REPORT: Final = "Let the device report its posture and try again."
+_REPORT_AGAIN: Final = "Report with the current agent: dicomward posture report."
+_REVOCATION: Final = "The operator must renew the revocation lists."
+_LOG_IN: Final = "Log in again on this device, at the issuer that this site names."
+_WEBHOOK: Final = "See docs/posture.md, managed attributes."
 _OPERATOR: Final = "Try again later; if it stays, tell the operator and give the decision id."
 _READ_GRAMMAR: Final = "See the supported DICOMweb requests in docs/grammar.md."
 
@@ -50,10 +57,52 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.CERTIFICATE_REVOKED: Entry(
         403, "The certificate was revoked", "This device may no longer connect; ask your site why it was revoked."
     ),
-    R.REVOCATION_STALE: Entry(
-        403, "It is not known whether the certificate was revoked", "The operator must renew the revocation list."
+    R.CERTIFICATE_NAME: Entry(403, "The certificate bears a name that its authority may not give", _RENEW),
+    R.CERTIFICATE_DEPTH: Entry(403, "Too many authorities stand between the certificate and one of this site", _RENEW),
+    R.REVOCATION_STALE: Entry(403, "The revocation list of the certificate's authority has ended", _REVOCATION),
+    R.REVOCATION_MISSING: Entry(403, "There is no revocation list of the certificate's authority", _REVOCATION),
+    R.REVOCATION_UNREADABLE: Entry(403, "The revocation list of an authority cannot be read", _REVOCATION),
+    R.REVOCATION_UNTRUSTED: Entry(403, "The revocation list of an authority is signed by another", _REVOCATION),
+    R.REVOCATION_INCOMPLETE: Entry(
+        403, "It is not known whether an authority in the certificate's chain was revoked", _REVOCATION
+    ),
+    R.TOKEN_MISSING: Entry(401, "No access token came with the request", _LOG_IN),
+    R.TOKEN_MALFORMED: Entry(401, "The access token cannot be read", _LOG_IN),
+    R.TOKEN_ALGORITHM: Entry(401, "The access token is not signed as this site demands", _LOG_IN),
+    R.TOKEN_ISSUER: Entry(401, "The access token is of an issuer that this site does not know", _LOG_IN),
+    R.TOKEN_SIGNATURE: Entry(401, "The access token's signature does not verify", _LOG_IN),
+    R.TOKEN_AUDIENCE: Entry(401, "The access token is meant for somebody else", _LOG_IN),
+    R.TOKEN_EXPIRED: Entry(401, "The access token has expired", _LOG_IN),
+    R.TOKEN_NOT_YET_VALID: Entry(401, "The access token is not valid yet", "Check the clocks of device and issuer."),
+    R.TOKEN_UNBOUND: Entry(
+        401, "The access token is not bound to a certificate", "Have the token issued over this device's certificate."
+    ),
+    R.TOKEN_OF_ANOTHER_DEVICE: Entry(
+        403, "The access token belongs to another device", "Log in on this device; the site was alerted."
+    ),
+    R.TOKEN_KEYS_UNAVAILABLE: Entry(503, "The access token cannot be verified now", _OPERATOR),
+    R.PURPOSE_CONTRADICTED: Entry(
+        403, "The request states another purpose of use than its access token", "State the token's purpose, or none."
     ),
     R.POSTURE_UNAVAILABLE: Entry(503, "The posture of the device could not be read", _OPERATOR),
+    R.REPORT_MALFORMED: Entry(400, "The posture report cannot be read", _REPORT_AGAIN),
+    R.REPORT_ALGORITHM: Entry(400, "The posture report is not signed as this site demands", _REPORT_AGAIN),
+    R.REPORT_SIGNATURE: Entry(
+        403,
+        "The posture report is not signed by the key of this certificate",
+        "Sign it with the certificate's key.",
+    ),
+    R.REPORT_OF_ANOTHER_DEVICE: Entry(
+        403, "The posture report is about another certificate", "Let each device report for itself."
+    ),
+    R.REPORT_AUDIENCE: Entry(403, "The posture report is meant for another site", _REPORT_AGAIN),
+    R.REPORT_NONCE: Entry(403, "The posture report answers no question of this site's last minute", _REPORT_AGAIN),
+    R.REPORT_REPLAYED: Entry(409, "The posture report was used before, or a later one is in force", _REPORT_AGAIN),
+    R.REPORT_NOT_CURRENT: Entry(403, "The posture report was not made now", "Check the device's clock."),
+    R.WEBHOOK_MALFORMED: Entry(400, "The webhook cannot be read", _WEBHOOK),
+    R.WEBHOOK_SIGNATURE: Entry(403, "The webhook's signature does not verify", _WEBHOOK),
+    R.WEBHOOK_REPLAYED: Entry(409, "The webhook was taken before", "Give each delivery an id of its own."),
+    R.WEBHOOK_NOT_CURRENT: Entry(403, "The webhook was not sent now", "Check the sender's clock."),
     R.UNKNOWN_ROUTE: Entry(404, "There is no such resource here", _READ_GRAMMAR),
     R.METHOD_NOT_ALLOWED: Entry(405, "This resource has no such method", _READ_GRAMMAR),
     R.INVALID_UID: Entry(400, "A UID is not a DICOM UID", "A UID has at most 64 digits and dots (PS3.5 9.1)."),
@@ -109,6 +158,11 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.POSTURE_SCREEN_UNLOCKED: Entry(403, "The device's screen does not lock", "Switch on the screen lock."),
     R.POSTURE_FIREWALL_OFF: Entry(403, "The device's firewall is off", "Switch on the firewall."),
     R.POSTURE_MALWARE_PROTECTION_OFF: Entry(403, "The device has no malware protection", "Switch it on."),
+    R.POSTURE_TRUST_TOO_LOW: Entry(
+        403,
+        "What is known of the device was only said by itself",
+        "This action needs a device that your site's management tells about.",
+    ),
     R.POLICY_UNAVAILABLE: Entry(503, "No decision could be made", _OPERATOR),
     R.OBLIGATION_UNKNOWN: Entry(403, "Policy demands what this version cannot do", "Tell the operator."),
     R.MASK_NOT_POSSIBLE: Entry(403, "The answer cannot be masked as policy demands", "Ask for metadata instead."),
@@ -119,18 +173,50 @@ CATALOGUE: Final[dict[R, Entry]] = {
 }
 
 # Where several reasons stand, the gravest failure gives the status: ours before the peer's form before permission.
-_ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 403, 404)
+_ORDER: Final = (500, 503, 504, 502, 429, 413, 408, 405, 400, 415, 406, 409, 401, 403, 404)
 
 
-def problem_of(reasons: Sequence[str], decision: str) -> Problem:
-    """Status and ``application/problem+json`` body (RFC 9457) for a refusal."""
-    entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
-    first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
-    body = {
-        "type": TYPE_PREFIX + first.value,
-        "title": entry.title,
-        "status": entry.status,
-        "reasons": [{"code": reason.value, "title": each.title, "remedy": each.remedy} for reason, each in entries],
-        "decision": decision,
-    }
-    return Problem(status=entry.status, body=orjson.dumps(body))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What a site wants done about a reason, in its own words."""
+
+    text: str
+    link: str | None = None
+
+
+class Problems:
+    """:class:`proxy.rooms.Problem`: status and ``application/problem+json`` body (RFC 9457) of refusals."""
+
+    def __init__(self, remedies: Mapping[R, Remedy]) -> None:
+        self._remedies = remedies
+
+    def __call__(
+        self, reasons: Sequence[str], decision: str, posture: Posture | None = None, now: datetime | None = None
+    ) -> Problem:
+        entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
+        first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
+        body = {
+            "type": TYPE_PREFIX + first.value,
+            "title": entry.title,
+            "status": entry.status,
+            "reasons": [self._told(reason, posture, now) for reason, _ in entries],
+            "decision": decision,
+        }
+        return Problem(status=entry.status, body=orjson.dumps(body))
+
+    def _told(self, reason: R, posture: Posture | None, now: datetime | None) -> JsonObject:
+        told: JsonObject = {"code": reason.value, "title": CATALOGUE[reason].title, "remedy": self.remedy(reason).text}
+        if (link := self.remedy(reason).link) is not None:
+            told["link"] = link
+        if posture is not None and now is not None:
+            attributes = failing(reason, posture.to_wire(), wire_time(now))
+            if attributes:
+                told["attributes"] = [each.to_wire() for each in attributes]
+        return told
+
+    def remedy(self, reason: R) -> Remedy:
+        return self._remedies.get(reason) or Remedy(text=CATALOGUE[reason].remedy)
+
+
+problem_of: Final = Problems({})
+"""With the built-in remedies."""

@@ -13,6 +13,6 @@ from proxy.arrive.admission import Admission, Bucket
 from proxy.arrive.cors import Cors
 from proxy.arrive.handler import Handler
 from proxy.arrive.listener import Limits, Listener
-from proxy.arrive.tls import Handshakes, server_context
+from proxy.arrive.tls import Handshakes, ServerTls, server_context
 
-__all__ = ["Admission", "Bucket", "Cors", "Handler", "Handshakes", "Limits", "Listener", "server_context"]
+__all__ = ["Admission", "Bucket", "Cors", "Handler", "Handshakes", "Limits", "Listener", "ServerTls", "server_context"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.arrive.handler import Handler
+from proxy.arrive.tls import ServerTls
 from proxy.errors import ConfigurationError
 from proxy.model import Peer
 
@@ -162,12 +162,13 @@ class Seat:
 class Listener:
     """The DICOMweb port."""
 
-    def __init__(self, handler: Handler, limits: Limits, context: ssl.SSLContext) -> None:
-        """:raises ConfigurationError: the HTTP parser is not the one that was tested"""
+    def __init__(self, handler: Handler, limits: Limits, tls: ServerTls) -> None:
+        """
+        :raises ConfigurationError: the HTTP parser is not the one that was tested"""
         assert_parser()
         self.server = Server(handler, limits)
         self._limits = limits
-        self._context = context
+        self._tls = tls
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handshaking: set[asyncio.Task[None]] = set()
@@ -218,7 +219,7 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self.server.connection(seat),
                 accepted,
-                ssl=self._context,
+                ssl=self._tls.context,
                 ssl_handshake_timeout=self._limits.handshake_s,
                 # Until the peer agrees to the end, or this passes, what it sends is still decrypted and thrown away.
                 ssl_shutdown_timeout=LINGER_S,

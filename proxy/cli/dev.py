@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from deploy.dev import DevStack
 
 app = typer.Typer(help="A whole site on this machine, to try and to test. Never before real patients.")
+POSTURE_VALID_S = 900
+"""As the product has it by default; the stack reports for its devices every 300 s."""
 console = Console()
 errors = Console(stderr=True)
 
 LargeStudy = Annotated[bool, typer.Option("--large-study/--no-large-study", help="Hold a generated study of 100 MB.")]
 PortBase = Annotated[
     int | None,
-    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3."),
+    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4."),
 ]
 
 
@@ -69,6 +71,7 @@ def up(
                 large_study=large_study,
                 policies=policies,
                 archive_url=archive,
+                posture_valid_s=POSTURE_VALID_S,
                 say=lambda line: progress.console.print(f"[dim]\\[stack][/] {line}", highlight=False),
                 progress=lambda done, of: progress.update(task, completed=done, total=of, visible=done < of),
             )
@@ -167,6 +170,7 @@ def _addresses(stack: DevStack) -> str:
         "metrics": f"{stack.admin_url}/metrics",
         "health": f"{stack.admin_url}/readyz",
         "archive": stack.archive_url,
+        "issuer": f"https://127.0.0.1:{stack.ports.issuer}",
         "chain": f"{stack.rpc_url}  contract {stack.contract}",
         "certificates": str(stack.layout.pki),
         "logs": str(stack.layout.log),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from web3 import Web3
 
+from proxy import settings
 from proxy.anchor import (
     ChainClient,
     ChainFacts,
@@ -28,8 +29,8 @@ from proxy.anchor import (
     trust_as_found,
     verify,
 )
+from proxy.anchor.explanation import Told, place
 from proxy.anchor.explanation import explain as explained
-from proxy.anchor.explanation import place
 from proxy.anchor.findings import Finding, FindingKind
 from proxy.answer import CATALOGUE
 from proxy.config import Site, load_site, site_path
@@ -107,8 +108,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps({"decision": decision, "records": [one.to_wire() for one in places]}, indent=2))
     else:
-        sentences = {reason.value: f"{entry.title}." for reason, entry in CATALOGUE.items()}
-        for label, text in explained(places, sentences):
+        for label, text in explained(places, _reasons(site)):
             console.print(f"{label:>22}  {_printable(text)}")
     raise typer.Exit(0 if all(one.intact for one in places) else 1)
 
@@ -174,6 +174,16 @@ def deploy(
         sender = ChainSender(client, load_account(registrar_key))
         receipt = sender.deploy()
     _say(as_json, {"contract": receipt["contractAddress"], "registrar": sender.address, "chain_id": chain_id})
+
+
+def _reasons(site: Site) -> dict[str, Told]:
+    """What stands in answers, in the site's own words where it has some."""
+    problems = settings.problems(site)
+    told = {}
+    for reason, entry in CATALOGUE.items():
+        remedy = problems.remedy(reason)
+        told[reason.value] = Told(sentence=f"{entry.title}.", remedy=remedy.text, link=remedy.link)
+    return told
 
 
 def _verify(trust: Trust, facts: ChainFacts, readers: dict[bytes, SpoolReader]) -> Report:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -22,6 +21,9 @@ from proxy.model import Action, JsonObject
 DECISION_LIMIT_S: Final = 0.05
 """Far above any decision of the shipped policies, far below what a client would notice."""
 MAX_SUBJECTS: Final = 32
+"""Of each kind, devices and users."""
+NOBODY: Final = "urn:dicomward:nobody:0b9f2c"
+NO_USER: Final = "nobody/0b9f2c"
 _MAX_ANSWER: Final = 2_000
 
 
@@ -60,17 +62,27 @@ def examine(policies: PolicySet) -> None:
     """Compile, then ask what any site's policies have to answer.
 
     1. Empty input is denied with reasons.
-    2. A subject that no data names is denied every action.
-    3. For subjects that data names, every action gets a well-formed answer.
+    2. A subject that no data names is denied every action: a device, and a user on a device that data does not name.
+       A user that no data names may do nothing with a device that data names, but let it tell of itself.
+    3. For subjects and users that data names, every action gets a well-formed answer.
     4. No answer takes longer than ``DECISION_LIMIT_S``.
 
     :raises PolicyInvalidError: one of these does not hold
     """
     engine = EmbeddedEngine(policies)
     _ask(engine, {}, must_deny=True)
-    for name, must_deny in _subjects(policies):
-        for action in Action:
-            _ask(engine, example_input(name, action), must_deny=must_deny)
+    data = orjson.loads(policies.data())
+    devices, users = _named(data, "subjects"), _named(data, "users")
+    for action in Action:
+        _ask(engine, example_input(NOBODY, action), must_deny=True)
+        if "*" not in users:  # with it, data names every user
+            _ask(engine, example_input(NOBODY, action, NO_USER), must_deny=True)
+        for name in devices[:MAX_SUBJECTS]:
+            _ask(engine, example_input(name, action), must_deny=False)
+            stranger = "*" not in users and action is not Action.REPORT_POSTURE
+            _ask(engine, example_input(name, action, NO_USER), must_deny=stranger)
+        for name in users[:MAX_SUBJECTS]:
+            _ask(engine, example_input(NOBODY, action, name), must_deny=False)
 
 
 def _ask(engine: EmbeddedEngine, policy_input: JsonObject, *, must_deny: bool) -> None:
@@ -90,9 +102,6 @@ def _ask(engine: EmbeddedEngine, policy_input: JsonObject, *, must_deny: bool) -
             raise PolicyInvalidError(f"needs more than {DECISION_LIMIT_S:g} s for {asked}")
 
 
-def _subjects(policies: PolicySet) -> Iterator[tuple[str, bool]]:
-    yield "urn:dicomward:nobody:0b9f2c", True
-    named = orjson.loads(policies.data()).get("subjects")
-    if isinstance(named, dict):
-        for name in sorted(named)[:MAX_SUBJECTS]:
-            yield name, False
+def _named(data: JsonObject, section: str) -> list[str]:
+    named = data.get(section)
+    return sorted(named) if isinstance(named, dict) else []

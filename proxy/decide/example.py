@@ -21,7 +21,11 @@ from proxy.model import (
     Revocation,
     Row,
     SeriesUid,
+    SiteRequest,
+    SiteResource,
     StudyUid,
+    Trust,
+    User,
 )
 
 MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,27 +37,31 @@ _VALUES: Final[dict[str, bool | int | str]] = {
     "screen_lock": True,
 }
 _ROWS: Final = 10
+_OWN: Final = {
+    Action.REPORT_POSTURE: SiteResource.POSTURE,
+    Action.MANAGE_POSTURE: SiteResource.MANAGED_POSTURE,
+}
+"""Actions that ask for something of ours, so that no object of an archive is named."""
+AUTHORITY: Final = "<example>"
+"""No name that a site can give to an authority, so that its policies know nothing of it."""
 
 
-def example_input(name: str, action: Action) -> JsonObject:
-    """What the device of this certificate name would ask with, were its posture perfect."""
+def example_input(name: str, action: Action, user: str | None = None) -> JsonObject:
+    """What the device of this certificate name would ask with, were its posture perfect.
+
+    :param user: ``<issuer>/<sub>`` of who uses the device; ``None``: the device itself asks
+    """
     resource = ResourceContext(
         known=True, as_of=MOMENT, patient_id="EXAMPLE", modalities=("CT",), institutions=("Example",)
     )
     return build_input(
         decision=DecisionId("0" * 32),
         now=MOMENT,
-        request=DicomRequest(
-            action=action,
-            level=Level.STUDY,
-            method="POST" if action is Action.STORE else "GET",
-            representation=Representation.JSON,
-            study=StudyUid("1.2.3"),
-        ),
-        principal=_principal(name),
+        request=_request(action),
+        principal=_principal(name, user),
         posture=_posture(),
         environment=Environment(site="example", origin="", network=""),
-        resource=resource,
+        resource=None if action in _OWN else resource,
         rows=example_rows(resource, _ROWS),
     )
 
@@ -66,7 +74,24 @@ def example_rows(resource: ResourceContext, count: int) -> list[Row]:
     ]
 
 
-def _principal(name: str) -> Principal:
+def _request(action: Action) -> DicomRequest | SiteRequest:
+    if action in _OWN:
+        return SiteRequest(action=action, resource=_OWN[action], method="POST")
+    return DicomRequest(
+        action=action,
+        level=Level.STUDY,
+        method="POST" if action is Action.STORE else "GET",
+        representation=Representation.JSON,
+        study=StudyUid("1.2.3"),
+    )
+
+
+def _user(name: str, until: datetime) -> User:
+    issuer, _, subject = name.partition("/")
+    return User(id=name, issuer=issuer, subject=subject, roles=(), purpose=None, expires_at=until)
+
+
+def _principal(name: str, user: str | None) -> Principal:
     later = MOMENT + timedelta(days=1)
     return Principal(
         device=DeviceId("0" * 64),
@@ -74,12 +99,13 @@ def _principal(name: str) -> Principal:
         subject="CN=example",
         fingerprint="0" * 64,
         serial="01",
-        authority="example",
+        authority=AUTHORITY,
         authority_actions=tuple(each.value for each in Action),
         not_after=later,
         revocation=Revocation(status="good", as_of=MOMENT, expires_at=later),
         generation=1,
         expires_at=later,
+        user=None if user is None else _user(user, later),
     )
 
 
@@ -89,7 +115,7 @@ def _posture() -> Posture:
             name: PostureAttribute(
                 value=value,
                 source="example",
-                trust="reported",
+                trust=Trust.REPORTED,
                 issued_at=MOMENT,
                 expires_at=MOMENT + timedelta(hours=1),
             )

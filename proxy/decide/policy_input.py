@@ -15,6 +15,7 @@ from proxy.model import (
     Principal,
     ResourceContext,
     Row,
+    SiteRequest,
     wire_time,
 )
 
@@ -39,7 +40,7 @@ def build_input(
     *,
     decision: DecisionId,
     now: datetime,
-    request: DicomRequest,
+    request: DicomRequest | SiteRequest,
     principal: Principal,
     posture: Posture,
     environment: Environment,

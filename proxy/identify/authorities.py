@@ -1,4 +1,4 @@
-"""Authorities and their revocation lists, from files to a verifying store."""
+"""Authorities as configured, and their certificates as read: a trust anchor and what stands below it."""
 
 from __future__ import annotations
 
@@ -9,82 +9,73 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import crypto
 
 from proxy.errors import ConfigurationError
-
-NO_CHECK_TIME: Final = 0x200000
-"""``X509_V_FLAG_NO_CHECK_TIME`` of OpenSSL, which pyOpenSSL does not name."""
+from proxy.identify import profile
+from proxy.identify.profile import PROFILES, UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityFiles:
+    """One authority as configured, see :class:`proxy.config.Authority`."""
+
     name: str
     certificate: Path
-    crls: tuple[Path, ...]
+    intermediates: tuple[Path, ...] = ()
+    crls: tuple[str, ...]
+    """Files, and http or https addresses."""
+    crl_refresh_s: float = 300.0
+    crl_grace_s: float = 0.0
     actions: tuple[str, ...]
+    profile: str = "compatible"
+    depth: int = 2
+    names: tuple[str, ...] = ()
+    roles_from_organizational_unit: bool = False
+
+    @property
+    def certificates(self) -> tuple[Path, ...]:
+        return (self.certificate, *self.intermediates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """One authority as loaded: its chain, its lists, and a store that judges against both."""
+class Ca:
+    """A certificate that issues others: the trust anchor of an authority, or an intermediate, which is not trusted."""
 
-    name: str
-    actions: tuple[str, ...]
-    spki: bytes
-    """DER SubjectPublicKeyInfo of the authority itself, the first certificate of its file."""
-    store: crypto.X509Store
-    revocation_begins: datetime
-    """The latest ``thisUpdate`` of its lists."""
-    revoked_as_of: datetime
-    """The oldest ``thisUpdate`` of its lists."""
-    revocation_expires: datetime
-    """The earliest ``nextUpdate`` of its lists."""
+    certificate: x509.Certificate
+    openssl: crypto.X509
+    fingerprint: bytes
+    """SHA-256 of the DER."""
+    key: bytes
+    """SHA-256 of name and public key: a renewed certificate of the same authority has the same, and the same lists."""
+    begins: datetime
+    ends: datetime
+    fits: bool
+    """Whether its key, signature and purpose are of the authority's profile."""
 
 
-def load(files: AuthorityFiles) -> Authority:
-    """Read one authority.
+def load_certificates(files: AuthorityFiles) -> tuple[Ca, ...]:
+    """The anchor, then intermediates.
 
-    :raises ConfigurationError: a file cannot be read, or a list names no end
+    :raises ConfigurationError: a file cannot be read, or holds what it should not
     """
-    try:
-        chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
-        lists = [_load_crl(path) for path in files.crls]
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"identify.authorities: {files.name}: {error}") from error
-    store = crypto.X509Store()
-    for certificate in chain:
-        store.add_cert(crypto.X509.from_cryptography(certificate))
-    for revocation_list in lists:
-        store.add_crl(revocation_list)
-    # Without the first two OpenSSL ignores lists that were added. Times are judged by the caller: a store takes its
-    # time once and keeps it, whatever is set later.
-    store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL | NO_CHECK_TIME)
-    ends: list[datetime] = []
-    for revocation_list in lists:
-        end = revocation_list.next_update_utc
-        if end is None:
-            raise ConfigurationError(f"identify.authorities: {files.name}: a revocation list has no nextUpdate")
-        ends.append(end)
-    return Authority(
-        name=files.name,
-        actions=files.actions,
-        spki=chain[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        store=store,
-        revocation_begins=max(revocation_list.last_update_utc for revocation_list in lists),
-        revoked_as_of=min(revocation_list.last_update_utc for revocation_list in lists),
-        revocation_expires=min(ends),
-    )
-
-
-def stamp(files: AuthorityFiles) -> tuple[tuple[int, int, int], ...]:
-    """Changes whenever a file does.
-
-    :raises OSError: a file is gone
-    """
-    stats = [path.stat() for path in (files.certificate, *files.crls)]
-    return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+    anchors = _read(files.certificate, files.name)
+    if len(anchors) != 1:
+        raise _wrong(
+            files.name,
+            f"{files.certificate} holds {len(anchors)} certificates: leave the self-signed one in it, the others "
+            "belong into files listed under intermediates",
+        )
+    if not _signs_itself(anchors[0]):
+        raise _wrong(
+            files.name,
+            f"{files.certificate} is not self-signed: name the root here, and this one under intermediates",
+        )
+    lower = [certificate for path in files.intermediates for certificate in _read(path, files.name)]
+    return tuple(_ca(certificate, files, anchor=certificate is anchors[0]) for certificate in (*anchors, *lower))
 
 
 def device_id(spki: bytes, name: str) -> str:
@@ -92,8 +83,53 @@ def device_id(spki: bytes, name: str) -> str:
     return hashlib.sha256(spki + name.encode()).hexdigest()
 
 
-def _load_crl(path: Path) -> x509.CertificateRevocationList:
-    content = path.read_bytes()
-    if content.startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_crl(content)
-    return x509.load_der_x509_crl(content)
+def spki_of(certificate: x509.Certificate) -> bytes:
+    """DER SubjectPublicKeyInfo."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+_ADVICE: Final = "is no certificate in PEM that can be read"
+
+
+def _read(path: Path, name: str) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise _wrong(name, f"{path}: {error.strerror}") from error
+    except UNREADABLE as error:
+        raise _wrong(name, f"{path} {_ADVICE}: {error}") from error
+
+
+def _ca(certificate: x509.Certificate, files: AuthorityFiles, *, anchor: bool) -> Ca:
+    subject = certificate.subject.rfc4514_string()
+    try:
+        usage = profile.key_usage(certificate)
+        if not profile.is_authority(certificate) or (usage is not None and not usage.key_cert_sign):
+            raise _wrong(files.name, f"{subject} is no authority's certificate: it may not issue others")
+        accepted = PROFILES[files.profile]
+        fits = accepted.accepts_key(certificate) and (
+            anchor or (accepted.accepts_signature(certificate) and profile.is_for_clients(certificate, unstated=True))
+        )
+        return Ca(
+            certificate=certificate,
+            openssl=crypto.X509.from_cryptography(certificate),
+            fingerprint=certificate.fingerprint(SHA256()),
+            key=hashlib.sha256(certificate.subject.public_bytes() + spki_of(certificate)).digest(),
+            begins=certificate.not_valid_before_utc,
+            ends=certificate.not_valid_after_utc,
+            fits=fits,
+        )
+    except (*UNREADABLE, crypto.Error) as error:
+        raise _wrong(files.name, f"{subject} {_ADVICE}: {error}") from error
+
+
+def _signs_itself(certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (*UNREADABLE, InvalidSignature):
+        return False
+    return True
+
+
+def _wrong(name: str, detail: str) -> ConfigurationError:
+    return ConfigurationError(f"identify.authorities: {name}: {detail}")

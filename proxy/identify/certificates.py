@@ -1,12 +1,8 @@
-"""Judging a certificate on every request, against what authorities and revocation lists say now.
+"""Certificates judged on every request, against what authorities and revocation lists say now.
 
-1. The leaf parses and fits the profile.
-2. It names one device by its SAN.
-3. A configured authority issued it, and it is within its time.
-4. The authority's revocation list is current and does not name it.
-
-The answer is kept until the earliest of its grounds ends, or files change: judging costs up to two milliseconds
-with a large list, looking up what was judged a microsecond.
+The answer is kept until the earliest of its grounds ends, or files or lists change: judging costs up to some
+milliseconds with a large list, looking up what was judged a microsecond. Lists are fetched, read and checked beside
+requests, never within one.
 """
 
 from __future__ import annotations
@@ -14,186 +10,185 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from cachetools import LRUCache
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.hashes import SHA256
-from OpenSSL import crypto
 
-from proxy.errors import ConfigurationError
-from proxy.identify import authorities, profile
-from proxy.identify.authorities import Authority, AuthorityFiles
-from proxy.model import DeviceId, Peer, Principal, Reason, Revocation
+from proxy.identify import authorities, judging, names, revocation
+from proxy.identify.authorities import AuthorityFiles
+from proxy.identify.fetching import Fetcher, FetchError
+from proxy.identify.kept import opened_cache
+from proxy.identify.revocation import Failure
+from proxy.identify.sources import FetchedSource
+from proxy.identify.upkeep import Upkeep
+from proxy.model import DeviceId, Principal, Reason
+from proxy.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-# X509_V_ERR_* of OpenSSL's x509_vfy.h.
-_REVOKED: Final = 23
-_REVOCATION_ERRORS: Final = frozenset({3, 5, 8, 15, 16, 33, 35, 44})
-_NO_ISSUER: Final = frozenset({2, 7, 18, 19, 20, 21})
-"""No issuer, or one of the same name whose key did not sign."""
-_UNREADABLE: Final = (
-    ValueError,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-)
-
 REMEMBERED: Final = 10_000
-_UNKNOWN: Final = Revocation(status="unknown", as_of=None, expires_at=None)
+RETRY_S: Final = 10.0
+"""Between fetches while a list is missing and everybody is denied for it."""
+FETCH_S: Final = 60.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Certificates:
-    """:class:`proxy.ports.Identifier` over authority files."""
+    """The site's authorities. Start :meth:`watch` as a task; without it what was there at the start stays."""
 
-    def __init__(self, files: Sequence[AuthorityFiles], device_san: str) -> None:
-        """:raises ConfigurationError: an authority cannot be loaded"""
-        self._files = tuple(files)
+    def __init__(
+        self,
+        files: Sequence[AuthorityFiles],
+        device_san: str,
+        *,
+        crl_cache: Path | None = None,
+        clock: Clock = _utc_now,
+    ) -> None:
+        """
+        :param device_san: ``uri``, ``dns`` or ``spiffe``
+        :param crl_cache: folder for lists that were fetched
+        :raises ConfigurationError: an authority's certificates cannot be loaded. Lists that cannot be do not stop the
+            start: everybody whom they would speak for is denied until they can
+        """
+        cache = None if crl_cache is None else opened_cache(crl_cache)
         self._device_san = device_san
+        self._clock = clock
         self._generation = 0
-        self._stamps = self._stamp()
-        self._authorities = tuple(authorities.load(each) for each in self._files)
-        self._judged: LRUCache[bytes, Principal] = LRUCache(REMEMBERED)
+        self._upkeep = tuple(Upkeep(each, cache, clock) for each in files)
+        self._authorities = tuple(each.authority for each in self._upkeep)
+        self._judged: LRUCache[bytes, tuple[datetime, Principal]] = LRUCache(REMEMBERED)
+        """By DER: when it was judged, and how."""
+        self._told_of_grace: dict[str, datetime | None] = {}
+        self._fetcher = Fetcher(timeout_s=FETCH_S)
+        self._changing = asyncio.Lock()
+        self.fetch_failures = {each.name: 0 for each in files}
+        """By authority: how often a list was not had from its address, could not be taken, or was older or another."""
 
     @property
     def generation(self) -> int:
+        """Counts up with every change of certificates and lists."""
         return self._generation
 
     @property
     def revocation_expires(self) -> dict[str, datetime]:
-        """``nextUpdate`` by authority, for the metric that warns before everybody is denied."""
-        return {authority.name: authority.revocation_expires for authority in self._authorities}
+        """The earliest ``nextUpdate`` by authority, for the metric that warns before everybody is denied.
 
-    def identify(self, peer: Peer, now: datetime) -> Principal:
-        if peer.certificate is None:
-            return self._refused(Reason.CERTIFICATE_MISSING)
-        principal = self._judged.get(peer.certificate)
-        if principal is None or (principal.expires_at is not None and principal.expires_at <= now):
-            principal = self._judge(peer.certificate, now)
-            self._judged[peer.certificate] = principal
+        The epoch where one of its certificates has no list.
+        """
+        return {each.files.name: each.revocation_expires for each in self._authorities}
+
+    @property
+    def revocation_grace(self) -> dict[str, bool]:
+        """Whether an authority's certificates are taken by a list that has ended."""
+        now = self._clock()
+        return {each.files.name: each.in_grace(now) for each in self._authorities}
+
+    @property
+    def reload_failed(self) -> bool:
+        """Whether files of certificates changed and could not be taken: the old are in force."""
+        return any(each.reload_failed for each in self._upkeep)
+
+    def device_id(self, authority: str, name: str) -> DeviceId:
+        """The id of the device that certificates of an authority name so.
+
+        :raises KeyError: there is no authority of that name
+        """
+        spki = {each.files.name: each.spki for each in self._authorities}
+        return DeviceId(authorities.device_id(spki[authority], names.folded(name, self._device_san)))
+
+    def judge(self, certificate: bytes | None, now: datetime) -> Principal:
+        """Who a certificate says that asks, and what stands against it. Never raises for what a peer can cause.
+
+        :param certificate: DER; its key is proven by the handshake
+        """
+        if certificate is None:
+            return judging.refused(Reason.CERTIFICATE_MISSING, self._generation)
+        known = self._judged.get(certificate)
+        if known is not None:
+            since, principal = known
+            # What was judged later than now is of a clock that was set back since: its "too late" need not hold.
+            if since <= now and (principal.expires_at is None or now < principal.expires_at):
+                return principal
+        principal = judging.judge(certificate, self._authorities, self._device_san, now, self._generation)
+        self._judged[certificate] = (now, principal)
+        if principal.revocation.status == "grace":
+            self._tell_of_grace(principal)
         return principal
 
     def reload(self) -> bool:
-        """Load files that changed. What cannot be loaded leaves the old in force, until its own end."""
-        try:
-            stamps = self._stamp()
-            if stamps == self._stamps:
-                return False
-            loaded = tuple(authorities.load(each) for each in self._files)
-        except (ConfigurationError, OSError) as error:
-            logger.error("authorities not reloaded, the old ones stay", extra={"detail": str(error)})
-            return False
-        self._stamps, self._authorities = stamps, loaded
-        self._generation += 1
-        self._judged.clear()
-        logger.info("authorities reloaded", extra={"generation": self._generation})
-        return True
+        """Look at the files: whether something else is in force now."""
+        return self._changed([each.look() for each in self._upkeep])
 
     async def watch(self, interval_s: float) -> None:
+        """Look at the files each interval, fetch from addresses as often as each authority says. Does not return."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_files(interval_s))
+            for each in self._upkeep:
+                if each.fetched:
+                    tasks.create_task(self._watch_addresses(each))
+
+    async def fetch(self) -> None:
+        """Fetch from every address once."""
+        for each in self._upkeep:
+            for source in each.fetched:
+                await self._fetch(each, source)
+
+    async def close(self) -> None:
+        await self._fetcher.close()
+
+    async def _watch_files(self, interval_s: float) -> None:
         while True:
             await asyncio.sleep(interval_s)
-            self.reload()
+            async with self._changing:
+                due = [each for each in self._upkeep if each.due()]
+                if due:
+                    self._changed([await asyncio.to_thread(each.look) for each in due])
 
-    def _stamp(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
-        try:
-            return tuple(authorities.stamp(each) for each in self._files)
-        except OSError as error:
-            raise ConfigurationError(f"identify.authorities: {error.filename}: {error.strerror}") from error
+    async def _watch_addresses(self, upkeep: Upkeep) -> None:
+        while True:
+            for source in upkeep.fetched:
+                await self._fetch(upkeep, source)
+            refresh_s = upkeep.files.crl_refresh_s
+            await asyncio.sleep(refresh_s if upkeep.complete else min(refresh_s, RETRY_S))
 
-    def _judge(self, der: bytes, now: datetime) -> Principal:
+    async def _fetch(self, upkeep: Upkeep, source: FetchedSource) -> None:
         try:
-            certificate = x509.load_der_x509_certificate(der)
-            name = profile.device_name(certificate, self._device_san)
-            fitting = profile.fits(certificate) and name is not None
-            subject = certificate.subject.rfc4514_string()
-        except _UNREADABLE:
-            return self._refused(Reason.CERTIFICATE_PROFILE)
-        authority, failure, expires = self._verify(certificate, now)
-        reasons = [] if fitting else [Reason.CERTIFICATE_PROFILE]
-        revocation = _UNKNOWN
-        if authority is not None and failure in (None, Reason.CERTIFICATE_REVOKED):
-            revocation = Revocation(
-                status="good" if failure is None else "revoked",
-                as_of=authority.revoked_as_of,
-                expires_at=authority.revocation_expires,
+            content = await self._fetcher.get(source.location, revocation.MOST_BYTES)
+        except FetchError as error:
+            self._count(upkeep.files.name, source, error.detail)
+            return
+        async with self._changing:
+            failure, changed = await asyncio.to_thread(upkeep.take, source, content)
+            self._changed([changed])
+        if isinstance(failure, Failure):
+            self._count(upkeep.files.name, source, failure.detail)
+
+    def _changed(self, changes: Sequence[bool]) -> bool:
+        if not any(changes):
+            return False
+        self._authorities = tuple(each.authority for each in self._upkeep)
+        self._generation += 1
+        self._judged.clear()
+        logger.info("authorities changed", extra={"generation": self._generation})
+        return True
+
+    def _count(self, authority: str, source: FetchedSource, detail: str) -> None:
+        self.fetch_failures[authority] += 1
+        logger.warning(
+            "a revocation list was not fetched",
+            extra={"authority": authority, "source": source.location, "detail": detail},
+        )
+
+    def _tell_of_grace(self, principal: Principal) -> None:
+        ends = principal.revocation.expires_at
+        if self._told_of_grace.get(principal.authority) != ends:
+            self._told_of_grace[principal.authority] = ends
+            logger.warning(
+                "a revocation list has ended, its certificates are still taken",
+                extra={"authority": principal.authority},
             )
-        if failure is not None:
-            reasons.append(failure)
-        return Principal(
-            device=None if authority is None or name is None else DeviceId(authorities.device_id(authority.spki, name)),
-            name=name or "",
-            subject=subject,
-            fingerprint=certificate.fingerprint(SHA256()).hex(),
-            serial=f"{certificate.serial_number:x}",
-            authority="" if authority is None else authority.name,
-            authority_actions=() if authority is None else authority.actions,
-            not_after=certificate.not_valid_after_utc,
-            revocation=revocation,
-            generation=self._generation,
-            expires_at=expires,
-            reasons=tuple(reasons),
-        )
-
-    def _verify(
-        self, certificate: x509.Certificate, now: datetime
-    ) -> tuple[Authority | None, Reason | None, datetime | None]:
-        """The authority that issued a certificate, what stands against it, and how long that may be remembered."""
-        try:
-            leaf = crypto.X509.from_cryptography(certificate)
-        except crypto.Error:
-            return None, Reason.CERTIFICATE_UNTRUSTED, None
-        for authority in self._authorities:
-            try:
-                chain = crypto.X509StoreContext(authority.store, leaf).get_verified_chain()
-            except crypto.X509StoreContextError as error:
-                code = error.errors[0]
-                if code in _NO_ISSUER:
-                    continue
-                return authority, _reason(code), None
-            return authority, *_timely(authority, [each.to_cryptography() for each in chain], now)
-        return None, Reason.CERTIFICATE_UNTRUSTED, None
-
-    def _refused(self, reason: Reason) -> Principal:
-        return Principal(
-            device=None,
-            name="",
-            subject="",
-            fingerprint="",
-            serial="",
-            authority="",
-            authority_actions=(),
-            not_after=None,
-            revocation=_UNKNOWN,
-            generation=self._generation,
-            expires_at=None,
-            reasons=(reason,),
-        )
-
-
-def _timely(
-    authority: Authority, chain: Sequence[x509.Certificate], now: datetime
-) -> tuple[Reason | None, datetime | None]:
-    """What time says of a chain and the lists it was held against, and until when it says so."""
-    begins = max(certificate.not_valid_before_utc for certificate in chain)
-    ends = min(certificate.not_valid_after_utc for certificate in chain)
-    if now < authority.revocation_begins:
-        return Reason.REVOCATION_STALE, authority.revocation_begins
-    if authority.revocation_expires < now:
-        return Reason.REVOCATION_STALE, None
-    if ends < now:
-        return Reason.CERTIFICATE_EXPIRED, None
-    if now < begins:
-        return Reason.CERTIFICATE_NOT_YET_VALID, begins
-    return None, min(ends, authority.revocation_expires)
-
-
-def _reason(code: int) -> Reason:
-    if code == _REVOKED:
-        return Reason.CERTIFICATE_REVOKED
-    if code in _REVOCATION_ERRORS:
-        return Reason.REVOCATION_STALE
-    return Reason.CERTIFICATE_UNTRUSTED

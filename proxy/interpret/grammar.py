@@ -13,6 +13,7 @@ from proxy.interpret.capabilities import OF_ROOT
 from proxy.interpret.headers import Head, read_head
 from proxy.interpret.media_types import store_boundary
 from proxy.interpret.negotiate import negotiate
+from proxy.interpret.own import OWN_ROUTES, read_own
 from proxy.interpret.query import NO_QUERY, read_query
 from proxy.interpret.refused import RefusedError
 from proxy.interpret.rendering import read_rendering
@@ -31,6 +32,7 @@ from proxy.model import (
     Refusal,
     Rendering,
     SeriesUid,
+    SiteRequest,
     StudyUid,
 )
 
@@ -42,15 +44,15 @@ _TAIL: Final = 9
 """Segment of a path at which stands what follows the word behind an instance's UID."""
 
 
-def interpret(arrival: Arrival) -> DicomRequest | Capabilities | Refusal:
-    """Read one request head against the grammar. Total: whatever a peer sends gives one of the three values."""
+def interpret(arrival: Arrival) -> DicomRequest | SiteRequest | Capabilities | Refusal:
+    """Read one request head against the grammar. Total: whatever a peer sends gives one of these values."""
     try:
         return _interpret(arrival)
     except RefusedError as refused:
         return Refusal(reason=refused.reason, detail=refused.rule)
 
 
-def _interpret(arrival: Arrival) -> DicomRequest | Capabilities:
+def _interpret(arrival: Arrival) -> DicomRequest | SiteRequest | Capabilities:
     if arrival.parser_error is not None:
         raise RefusedError(Reason.MALFORMED_REQUEST, "the request head is not HTTP/1.1")
     method = arrival.method
@@ -59,6 +61,9 @@ def _interpret(arrival: Arrival) -> DicomRequest | Capabilities:
     path, mark, query = _split_target(arrival.target)
     if path in ROOTS:
         return _root(arrival, mark)
+    own = OWN_ROUTES.get(path)
+    if own is not None:
+        return read_own(own, arrival, mark)
     segments = path.split("/")
     resource = resource_of(segments)
     if resource is None:

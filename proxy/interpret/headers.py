@@ -16,6 +16,8 @@ from proxy.model import Reason
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_VALUE_BYTES: Final = 2048
+MAX_AUTHORIZATION_BYTES: Final = 8000
+"""Access tokens carry signatures and roles."""
 
 _SINGLE: Final = frozenset(
     {
@@ -28,6 +30,9 @@ _SINGLE: Final = frozenset(
         b"purpose-of-use",
         b"authorization",
         b"seal-nonce",
+        b"webhook-id",
+        b"webhook-timestamp",
+        b"webhook-signature",
     }
 )
 """Read here or by a later step, and not lists: a second one is refused."""
@@ -79,15 +84,18 @@ class Head:
     expect_continue: bool
 
 
-def read_head(headers: Headers, *, with_body: bool) -> Head:
-    """:raises RefusedError: a header is forbidden, doubled or malformed, or a body comes where none belongs"""
+def read_head(headers: Headers, *, with_body: bool, bodiless: Reason = Reason.MULTIPART_MALFORMED) -> Head:
+    """
+    :param bodiless: the reason to refuse for where a body belongs and none comes
+    :raises RefusedError: a header is forbidden, doubled or malformed, or a body comes where none belongs
+    """
     seen: dict[bytes, bytes] = {}
     for raw_name, value in headers:
         name = raw_name.lower()
         if name in _SINGLE:
             if name in seen:
                 raise RefusedError(Reason.MALFORMED_REQUEST, "a header that has one value was sent twice")
-            seen[name] = _checked(value)
+            seen[name] = _checked(value, MAX_AUTHORIZATION_BYTES if name == b"authorization" else MAX_VALUE_BYTES)
         elif name in _LISTS:
             value = _checked(value)
             seen[name] = seen[name] + b"," + value if name in seen else value
@@ -97,7 +105,7 @@ def read_head(headers: Headers, *, with_body: bool) -> Head:
             raise RefusedError(Reason.FORBIDDEN_HEADER, "a header whose name imitates one that counts")
     if b"connection" in seen:
         _check_connection(seen[b"connection"])
-    length = _body_length(seen, with_body)
+    length = _body_length(seen, with_body, bodiless)
     expect = seen.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise RefusedError(Reason.MALFORMED_REQUEST, "the only expectation is 100-continue")
@@ -113,10 +121,10 @@ def read_head(headers: Headers, *, with_body: bool) -> Head:
     )
 
 
-def _checked(value: bytes) -> bytes:
+def _checked(value: bytes, most: int = MAX_VALUE_BYTES) -> bytes:
     value = value.strip(b" \t")
-    if len(value) > MAX_VALUE_BYTES or _VALUE.fullmatch(value) is None:
-        raise RefusedError(Reason.MALFORMED_REQUEST, f"header values are at most {MAX_VALUE_BYTES} printable ASCII")
+    if len(value) > most or _VALUE.fullmatch(value) is None:
+        raise RefusedError(Reason.MALFORMED_REQUEST, f"header values are at most {most} printable ASCII")
     return value
 
 
@@ -131,7 +139,7 @@ def _check_connection(value: bytes) -> None:
             raise RefusedError(Reason.FORBIDDEN_HEADER, "Connection names a header that must not be dropped")
 
 
-def _body_length(seen: dict[bytes, bytes], with_body: bool) -> int | None:
+def _body_length(seen: dict[bytes, bytes], with_body: bool, bodiless: Reason) -> int | None:
     coding = seen.get(b"transfer-encoding")
     announced = seen.get(b"content-length")
     if coding is not None and coding.lower() != b"chunked":
@@ -148,5 +156,5 @@ def _body_length(seen: dict[bytes, bytes], with_body: bool) -> int | None:
             raise RefusedError(Reason.UNEXPECTED_BODY, "this method has no body")
         return None
     if coding is None and not length:
-        raise RefusedError(Reason.MULTIPART_MALFORMED, "a store has a body")
+        raise RefusedError(bodiless, "this method has a body")
     return length

@@ -21,6 +21,10 @@ class Action(StrEnum):
     RENDER = "render"
     BULKDATA = "bulkdata"
     STORE = "store"
+    REPORT_POSTURE = "report_posture"
+    """Of the device that asks."""
+    MANAGE_POSTURE = "manage_posture"
+    """Of other devices, as their management."""
 
 
 class Level(StrEnum):
@@ -154,6 +158,58 @@ class DicomRequest:
             "transfer_syntax": self.transfer_syntax,
             "bytes": self.bytes,
             "purpose": None if self.purpose is None else {"code": self.purpose, "source": self.purpose_source},
+        }
+
+
+class SiteResource(StrEnum):
+    """What this proxy has of its own, below ``/.dicomward/v1/``."""
+
+    POSTURE_NONCE = "posture-nonce"
+    POSTURE = "posture"
+    MANAGED_POSTURE = "managed-posture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The headers by which a management system signs what it sends (Standard Webhooks 1.0). Checked for form only."""
+
+    id: str
+    timestamp: int
+    """Seconds since 1970."""
+    signatures: tuple[bytes, ...]
+    """Each 32 bytes, HMAC-SHA-256; several while a secret is being changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteRequest:
+    """A request for something of ours. The archive is not asked, and no object of it is named."""
+
+    action: Action
+    resource: SiteResource
+    method: str
+    bytes: int | None = None
+    """Announced length of the body."""
+    expect_continue: bool = False
+    signed: Signed | None = None
+    """Of what a management system sends."""
+
+    def to_wire(self) -> JsonObject:
+        """The shape of :meth:`DicomRequest.to_wire`, with nothing where that names objects of an archive."""
+        return {
+            "action": self.action.value,
+            "level": None,
+            "method": self.method,
+            "study": None,
+            "series": None,
+            "instance": None,
+            "frames": [],
+            "bulk": None,
+            "thumbnail": False,
+            "query": Query().to_wire(),
+            "representation": "application/json",
+            "transfer_syntax": None,
+            "bytes": self.bytes,
+            "purpose": None,
         }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from proxy.model.asked import DicomRequest, Refusal, ResourceContext
+from proxy.model.asked import DicomRequest, Refusal, ResourceContext, SiteRequest
 from proxy.model.asking import Arrival, Posture, Principal
 from proxy.model.base import NO_POLICY, DecisionId, JsonObject, JsonValue, PolicyDigest
 
@@ -45,7 +45,7 @@ class Grounds:
     arrival: Arrival
     principal: Principal
     posture: Posture | None
-    request: DicomRequest | Refusal
+    request: DicomRequest | SiteRequest | Refusal
     resource: ResourceContext | None
     policy_input: JsonObject | None
     """``None`` where policy was not asked."""

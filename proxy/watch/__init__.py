@@ -1,7 +1,8 @@
 """What operators see: metrics, logs, health. On the admin port only.
 
 *Enters*: counts, times and state of every room. *Leaves*: Prometheus text, JSON. *Must not know*: requests. Labels are
-from closed sets; no identifier of a patient, a study or a device is ever a label or a log field.
+from closed sets; no identifier of a patient, a study or a device is ever a label, and none of a patient or a study a
+log field. An alarm's line may name a device by its id, which is a digest.
 """
 
 from proxy.watch.admin import Admin

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from proxy import commitment
 from proxy.anchor.chain_values import AnchoredBatch
-from proxy.anchor.explanation import Place, explain, place
+from proxy.anchor.explanation import Place, Told, explain, place
 from proxy.model import JsonObject, RecordRow
 from tests.anchor.spools import TIME, decision, identity
 
 ORIGIN = b"\1" * 32
-REASONS = {"posture-stale": "The device's posture is too old."}
+REASONS = {
+    "posture-stale": Told(
+        sentence="The device's posture is too old.", remedy="Report again.", link="https://intranet.example/posture"
+    )
+}
 
 
 def row(body: JsonObject | bytes, index: int = 0) -> RecordRow:
@@ -27,6 +31,26 @@ def test_denial_names_its_reasons_in_sentences() -> None:
     assert ("verdict", "denied") in lines
     assert ("because", "posture-stale: The device's posture is too old.") in lines
     assert ("stands at", f"record 0 of origin {ORIGIN.hex()[:16]}, not on the chain yet") in lines
+
+
+def test_denial_for_posture_names_the_attribute_its_source_its_age_and_what_to_do() -> None:
+    body = decision(identity(1), allow=False)
+    said = {
+        "value": True,
+        "source": "agent",
+        "trust": "reported",
+        "issued_at": "2026-01-01T00:00:00.000Z",
+        "expires_at": "2026-01-01T00:15:00.000Z",
+    }
+    other = {**said, "source": "mdm", "trust": "managed", "value": False}
+    body["time"] = "2026-01-01T00:20:00.000Z"
+    body["input"]["device"] = {"id": "ab", "posture": {"firewall": {**said, "others": [other]}}}  # type: ignore[index,call-overload]
+    body["input"]["subject"]["roles"] = [{"name": "radiologist", "source": "token"}]  # type: ignore[index,call-overload]
+    lines = told(body)
+    assert ("attribute", "firewall: True, reported by agent 1200 s before, until 2026-01-01T00:15:00.000Z") in lines
+    assert ("what to do", "Report again. https://intranet.example/posture") in lines
+    assert ("", "firewall = False (managed by mdm, until 2026-01-01T00:15:00.000Z)") in lines
+    assert ("role", "radiologist (by token)") in lines
 
 
 def test_refusal_before_policy_is_told_with_what_is_known() -> None:

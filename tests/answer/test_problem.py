@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import errors
-from proxy.answer import CATALOGUE, problem_of
-from proxy.model import Reason
+from proxy.answer import CATALOGUE, Problems, Remedy, problem_of
+from proxy.model import Posture, PostureAttribute, Reason, Trust
 
 ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 reasons = st.lists(st.sampled_from(list(Reason)), min_size=1, max_size=5)
 
 
@@ -81,6 +83,48 @@ def test_problem_is_rfc_9457_and_has_the_gravest_status(given_reasons: list[Reas
 def test_status_of_two_reasons_does_not_depend_on_their_order(two: tuple[Reason, Reason], status: int) -> None:
     for order in itertools.permutations(two):
         assert problem_of(order, "").status == status
+
+
+def posture(**attributes: PostureAttribute) -> Posture:
+    return Posture(attributes=attributes, generation=1)
+
+
+def attribute(value: bool, *, ends: timedelta = timedelta(minutes=15)) -> PostureAttribute:
+    return PostureAttribute(
+        value=value, source="agent", trust=Trust.REPORTED, issued_at=NOW - timedelta(minutes=2), expires_at=NOW + ends
+    )
+
+
+def test_refusal_names_the_attribute_its_source_and_age() -> None:
+    known = posture(firewall=attribute(False), screen_lock=attribute(True))
+    (told,) = json.loads(problem_of([Reason.POSTURE_FIREWALL_OFF], "", known, NOW).body)["reasons"]
+    assert told["attributes"] == [
+        {
+            "name": "firewall",
+            "value": False,
+            "source": "agent",
+            "trust": "reported",
+            "issued_at": "2026-11-22T11:58:00.000Z",
+            "expires_at": "2026-11-22T12:15:00.000Z",
+            "age_s": 120,
+        }
+    ]
+
+
+def test_other_refusals_tell_nothing_of_the_device() -> None:
+    known = posture(firewall=attribute(False))
+    (told,) = json.loads(problem_of([Reason.ACTION_NOT_PERMITTED], "", known, NOW).body)["reasons"]
+    assert set(told) == {"code", "title", "remedy"}
+
+
+def test_site_says_in_its_own_words_what_to_do() -> None:
+    problems = Problems(
+        {Reason.POSTURE_STALE: Remedy(text="Open the clinic's app.", link="https://intranet.example/app")}
+    )
+    body = json.loads(problems([Reason.POSTURE_STALE, Reason.POSTURE_FIREWALL_OFF], "").body)
+    stale, firewall = body["reasons"]
+    assert (stale["remedy"], stale["link"]) == ("Open the clinic's app.", "https://intranet.example/app")
+    assert (firewall["remedy"], "link" in firewall) == (CATALOGUE[Reason.POSTURE_FIREWALL_OFF].remedy, False)
 
 
 def test_an_unknown_code_is_a_failure_and_not_an_answer() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from deploy.dev.pki import DevPki, Issued, issue_certificate
 from proxy.answer import problem_of
-from proxy.arrive import Admission, Bucket, Cors, Handler, Handshakes, Limits, Listener, server_context
+from proxy.arrive import Admission, Bucket, Cors, Handler, Handshakes, Limits, Listener, ServerTls, server_context
 from proxy.arrive.admission import _Buckets
 from proxy.arrive.listener import assert_parser
 from proxy.errors import ConfigurationError, PeerError, PeerGoneError
@@ -80,9 +80,9 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
     return made
 
 
-def server_tls(pki: DevPki, handshakes: Handshakes | None = None, preflights: bool = False) -> ssl.SSLContext:
+def server_tls(pki: DevPki, handshakes: Handshakes | None = None, preflights: bool = False) -> ServerTls:
     folder = pki.directory
-    return server_context(
+    return ServerTls(
         folder / "server.crt",
         folder / "server.key",
         [folder / "ca.crt"],
@@ -99,7 +99,7 @@ def client_tls(pki: DevPki, name: str | None) -> ssl.SSLContext:
 
 
 def test_tls_is_1_3_with_client_certificates_and_without_tickets(pki: DevPki) -> None:
-    context = server_tls(pki)
+    context = server_tls(pki).context
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.num_tickets == 0
@@ -178,9 +178,8 @@ class Door:
             "line_bytes": 2000,
             "headers": 20,
         }
-        self.listener = Listener(
-            self.handler, Limits(**{**limits, **settings}), server_tls(pki, self.handshakes, bool(origins))
-        )
+        self.tls = server_tls(pki, self.handshakes, bool(origins))
+        self.listener = Listener(self.handler, Limits(**{**limits, **settings}), self.tls)
         self.port = 0
 
     async def _walk(self, arrival: Arrival, exchange: Exchange) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = (("interpret", False), ("decide", False), ("fulfil", False), ("record", False), ("throughput", True))
+BENCHES = (
+    ("identify", False),
+    ("interpret", False),
+    ("decide", False),
+    ("fulfil", False),
+    ("posture", False),
+    ("record", False),
+    ("throughput", True),
+)
 """Name, and whether it takes our arguments."""
 
 

@@ -81,13 +81,12 @@ FRONT = """
 
 
 class BenchStack(DevStack):
-    """Certificates, Orthanc and postures of a dev stack; proxies are started by the cases."""
+    """Certificates and Orthanc of a dev stack; proxies are started by the cases, and told posture as they start."""
 
     def _start(self) -> None:
         self.pki.prepare()
         self.contract = "0x" + "11" * 20
         self._start_archive()
-        posture.fill(self.layout.posture, self.pki)
 
 
 @contextmanager
@@ -134,7 +133,12 @@ def proxy(
         policies=stack.policies,
         contract=stack.contract,
         chain_id=31337,
-        overrides={"limits": UNLIMITED, "record": {"directory": f"spool-{name}"}, "archive": archive_settings},
+        overrides={
+            "limits": UNLIMITED,
+            "record": {"directory": f"spool-{name}"},
+            "posture": {"store": f"posture-{name}.db"},
+            "archive": archive_settings,
+        },
     )
     path = stack.layout.directory / f"{name}.toml"
     path.write_text(site.to_toml(settings), "utf-8")
@@ -142,6 +146,7 @@ def proxy(
     with process(
         [*dicomward(), "serve", "--config", str(path)], lambda: _answers(admin), stack.layout.log / f"{name}.log"
     ) as child:
+        posture.refresh(f"https://127.0.0.1:{ports.proxy}", stack.layout.pki)
         yield child, ports.proxy
 
 

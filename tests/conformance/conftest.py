@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from deploy.dev.layout import Ports
+from deploy.dev.site import identify_settings
 from tests.conformance.judge import Judge
 from tests.conformance.seen import check_seen
 from tests.conformance.wire import Caller
@@ -19,7 +21,10 @@ BODY_BYTES = 2**30
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayedStack]:
     """A whole stack under limits that no test reaches. When all of them are done the laws must hold, and
     the archive must have seen nothing but what was allowed."""
+    # Here ``Authorization`` is one more header that means nothing and goes nowhere; of tokens see test_identity.
+    (authority,) = identify_settings(Ports())["authorities"]
     overrides: dict[str, dict[str, Any]] = {
+        "identify": {"authorities": [{**authority, "users": "none"}]},
         "limits": {**GENEROUS, "body_bytes": BODY_BYTES},
         "archive": {"withheld_frame_types": []},  # what is stored so may be asked for so, of an archive that can
     }

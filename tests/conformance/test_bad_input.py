@@ -123,9 +123,8 @@ def test_10000_pipelined_requests_are_10000_refusals(judge: Judge) -> None:
     before = judge.stack.metric("records_total", kind="decision")
     batch = request("GET", "/dicom-web/studies/" + "1" * 65) + REFUSED
     with flat(judge.stack), quick(60), judge.caller.connected(timeout_s=60) as wire:
-        sender = _sending(wire, batch * (PIPELINED // 2))
+        wire.pour(batch * (PIPELINED // 2))
         replies = Counter(_told(wire.read()) for _ in range(PIPELINED))
-        sender.join(10)
     assert replies == {(400, "invalid-uid"): PIPELINED // 2, (404, "unknown-route"): PIPELINED // 2}
     assert judge.stack.metric("records_total", kind="decision") == before + PIPELINED
 
@@ -365,12 +364,11 @@ def test_pipelined_flood_ends_its_connection(strict: Judge) -> None:
     time.sleep(BURST / PER_S)
     records = strict.stack.recorded()
     with flat(strict.stack), quick(20), strict.caller.connected("rooted") as wire:
-        sender = _sending(wire, REFUSED * PIPELINED)
+        wire.pour(REFUSED * PIPELINED)
         told: Counter[int] = Counter()
         with suppress(EndedError, OSError):
             while reply := wire.read():
                 told[reply.status] += 1
-        sender.join(10)
     assert told[429] <= 1  # a reset of the connection may overtake it
     assert 1 <= sum(told.values()) <= BURST + PER_S * 5
     time.sleep(1.3)
@@ -408,18 +406,6 @@ def _cut(wire: Wire, pieces: Iterator[bytes], pause_s: float = 0) -> bool:
             return True
         time.sleep(pause_s)
     return False
-
-
-def _sending(wire: Wire, data: bytes) -> threading.Thread:
-    def send() -> None:
-        try:
-            wire.send(data)
-        except OSError:
-            return
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    return thread
 
 
 def _told(reply: Reply) -> tuple[int, str]:

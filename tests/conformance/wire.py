@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from deploy.dev.answers import Answer as Multipart
 
 DEADLINE_S: Final = 20.0
 MOST_BYTES: Final = 2**16
+SENT_BYTES: Final = 2**14
 HOST: Final = b"Host: 127.0.0.1\r\n"
 
 Credentials = tuple[str, str]
@@ -86,6 +88,14 @@ class Wire:
             plain.close()
             raise
         self._buffer = bytearray()
+        self._waiting = memoryview(b"")
+
+    def pour(self, data: bytes) -> None:
+        """Send this while answers are read, as fast as it is taken.
+
+        By one thread: OpenSSL lets no two use one connection, and this interpreter does not keep them apart.
+        """
+        self._waiting = memoryview(data)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -154,11 +164,30 @@ class Wire:
 
     def _more(self) -> bool:
         try:
-            data = self.socket.recv(2**18)
+            data = self._poured() if self._waiting else self.socket.recv(2**18)
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return False
         self._buffer += data
         return bool(data)
+
+    def _poured(self) -> bytes:
+        """What comes next, while what waits is sent.
+
+        :raises TimeoutError: neither goes on
+        """
+        timeout_s = self.socket.gettimeout()
+        self.socket.setblocking(False)
+        try:
+            while True:
+                with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    return self.socket.recv(2**18)
+                try:
+                    self._waiting = self._waiting[self.socket.send(self._waiting[:SENT_BYTES]) :]
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    if not any(select.select([self.socket], [self.socket], [], timeout_s)):
+                        raise TimeoutError from None
+        finally:
+            self.socket.settimeout(timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

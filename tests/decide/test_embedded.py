@@ -130,6 +130,40 @@ def test_a_candidate_that_answers_badly_is_refused(body: str, fault: str) -> Non
         examine(only(AUTHZ + body))
 
 
+def test_a_candidate_that_lets_a_users_device_stand_for_its_user_is_refused() -> None:
+    policies = read_policies(SHIPPED)
+    path = "lib/subject.rego"
+    changed = policies.files[path].replace(
+        b"\tinput.subject.user == null\n\tfound := data.subjects", b"\tfound := data.subjects"
+    )
+    assert changed != policies.files[path]
+    with pytest.raises(PolicyInvalidError, match="allows"):
+        examine(PolicySet(files={**policies.files, path: changed}))
+
+
+def test_a_candidate_that_lets_unknown_devices_report_is_refused() -> None:
+    policies = read_policies(SHIPPED)
+    path = "dicomweb/subject/subject.rego"
+    changed = policies.files[path].replace(b"\t_known_device\n\t_may_report", b"\t_may_report")
+    assert changed != policies.files[path]
+    with pytest.raises(PolicyInvalidError, match="allows"):
+        examine(PolicySet(files={**policies.files, path: changed}))
+
+
+def test_a_site_may_know_every_user_of_its_issuers() -> None:
+    policies = read_policies(SHIPPED)
+    users = b'{"users": {"*": {"roles": ["radiologist"], "institutions": "*"}}}'
+    open_to_all = PolicySet(files={**policies.files, "data/users.json": users})
+    examine(open_to_all)
+    assert EmbeddedEngine(open_to_all).decide_now(example_input(RADIOLOGIST, Action.RETRIEVE, "dev/anybody")).allow
+
+
+@pytest.mark.parametrize("action", [each for each in Action if each is not Action.REPORT_POSTURE])
+def test_a_user_that_no_data_names_may_do_nothing_on_a_radiologists_device(action: Action) -> None:
+    verdict = EmbeddedEngine(read_policies(SHIPPED)).decide_now(example_input(RADIOLOGIST, action, "dev/nobody"))
+    assert (verdict.allow, "subject-unknown" in verdict.reasons) == (False, True)
+
+
 LOOP = "\tsome {0} in numbers.range(0, 90000)\n"
 
 

@@ -15,7 +15,9 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
-from deploy.dev import DevStack, Ports, StackError
+from deploy.dev import DevStack, Ports, StackError, posture, webhook
+from deploy.dev.answers import session
+from proxy.agent import ReportRefusedError
 from proxy.cli.dev import app
 
 
@@ -69,8 +71,49 @@ def test_stack_serves_what_it_was_filled_with(running: DevStack) -> None:
     assert studies(running) == 19
 
 
+def refused(stack: DevStack, name: str) -> list[str]:
+    answer = requests.get(f"{stack.url}/dicom-web/studies", cert=stack.client(name), verify=stack.ca, timeout=30)
+    assert answer.status_code == 403
+    return [reason["code"] for reason in answer.json()["reasons"]]
+
+
 @pytest.mark.real
-@pytest.mark.parametrize("part", ["archive", "chain", "proxy", "anchor"])
+def test_identities_are_what_they_are_called_as_soon_as_it_is_ready(running: DevStack) -> None:
+    assert refused(running, "stale") == ["posture-stale"]
+    assert set(refused(running, "rooted")) == {"posture-disk-unencrypted", "posture-malware-protection-off"}
+    assert refused(running, "revoked") == ["certificate-revoked"]
+
+
+@pytest.mark.real
+def test_revoked_identity_cannot_report(running: DevStack) -> None:
+    with pytest.raises(ReportRefusedError, match="certificate-revoked"):
+        posture.report(running.url, running.layout.pki, "revoked")
+
+
+@pytest.mark.real
+def test_reports_through_the_proxy_are_the_only_way_in(running: DevStack) -> None:
+    off = {**posture.COMPLIANT, "firewall": False}
+    posture.report(running.url, running.layout.pki, "researcher", off)
+    assert refused(running, "researcher") == ["posture-firewall-off"]
+    posture.report(running.url, running.layout.pki, "researcher")
+    assert posture.report(running.url, running.layout.pki, "researcher").attributes == len(posture.COMPLIANT)
+
+
+@pytest.mark.real
+def test_management_tells_of_a_device_that_says_otherwise(running: DevStack) -> None:
+    with session("manager", running.client("manager"), running.ca, []) as made:
+        for passes, reasons in ((False, ["posture-firewall-off"]), (True, [])):
+            told = webhook.send(made, running.url, running.layout, "technologist", {"Firewall": passes})
+            assert told.status_code == 200, told.text
+            assert (refused(running, "technologist") if reasons else []) == reasons
+    answer = requests.get(
+        f"{running.url}/dicom-web/studies", cert=running.client("technologist"), verify=running.ca, timeout=30
+    )
+    assert answer.status_code == 200
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", ["archive", "chain", "issuer", "proxy", "anchor"])
 def test_part_that_was_killed_can_be_started_again(running: DevStack, part: str) -> None:
     running.kill(part)
     assert not running.part(part).alive()
@@ -85,6 +128,18 @@ def test_second_stack_in_the_same_folder_is_refused(running: DevStack) -> None:
 
 
 @pytest.mark.real
+def test_stack_started_again_in_its_folder_reports_anew_and_keeps_reporting(tmp_path: Path) -> None:
+    for _ in range(2):
+        with DevStack(tmp_path, ports=Ports.free(), block_s=0.2, posture_valid_s=6) as stack:
+            assert refused(stack, "stale") == ["posture-stale"]
+            assert studies(stack) == 19
+    with DevStack(tmp_path, ports=Ports.free(), block_s=0.2, posture_valid_s=6) as stack:
+        time.sleep(7)
+        assert studies(stack) == 19
+        assert refused(stack, "stale") == ["posture-stale"]
+
+
+@pytest.mark.real
 def test_command_stops_all_it_started_even_what_a_killed_run_left(tmp_path: Path) -> None:
     ports = Ports.free()
     command = [sys.executable, "-m", "proxy", "dev", "up", "--no-large-study", "--dir", str(tmp_path)]
@@ -93,7 +148,7 @@ def test_command_stops_all_it_started_even_what_a_killed_run_left(tmp_path: Path
     left = psutil.Process(first.pid).children(recursive=True)
     first.kill()
     first.communicate()
-    assert len(left) >= 4
+    assert len(left) >= 5
     second = ready(command)
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in left)
     second.send_signal(signal.SIGINT)

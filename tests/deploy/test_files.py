@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tomllib
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,12 @@ import pytest
 from deploy.dev.archive import orthanc_settings
 from deploy.dev.layout import ROOT, Layout, Ports, StackError
 from deploy.dev.pki import IDENTITIES, DevPki
-from deploy.dev.posture import fill
+from deploy.dev.posture import COMPLIANT, SILENT, values_of
 from deploy.dev.process import end_leftovers
-from deploy.dev.site import Overrides, site_settings, to_toml
+from deploy.dev.site import MANAGED_POLICIES, Overrides, site_settings, to_toml
+from proxy.agent import checked_values
 from proxy.config import load_site
-from proxy.model import DeviceId
-from proxy.posture.store import PostureStore
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+from proxy.model import ATTRIBUTES
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def test_site_file_is_one_the_product_accepts(layout: Layout) -> None:
     write(layout)
     site = load_site(layout.config)
     assert site.listen.port == 8443
-    assert site.identify.authorities[0].crls == (layout.pki / "ca.crl",)
+    assert site.identify.authorities[0].crls == (str(layout.pki / "ca.crl"),)
     assert site.archive.credentials_file == layout.credentials
 
 
@@ -71,23 +69,49 @@ def test_archive_is_on_loopback_behind_a_password_and_speaks_no_dimse(layout: La
     assert layout.credentials.stat().st_mode & 0o777 == 0o600
 
 
-def test_postures_are_those_of_the_dev_identities(layout: Layout) -> None:
-    pki = DevPki(layout.pki)
-    fill(layout.posture, pki, NOW)
-    store = PostureStore(layout.posture)
-    postures = {name: store.posture(DeviceId(pki.device_id(name)), NOW) for name in IDENTITIES}
-    store.close()
-    failing = {
-        name: sorted(key for key, each in posture.attributes.items() if each.value is False)
-        for name, posture in postures.items()
-    }
+def test_dev_authority_may_manage_and_has_users_of_the_dev_issuer(layout: Layout) -> None:
+    write(layout)
+    identify = load_site(layout.config).identify
+    assert "manage_posture" in identify.authorities[0].actions
+    assert identify.authorities[0].users == "optional"
+    (issuer,) = identify.issuers
+    assert (issuer.issuer, issuer.jwks) == ("https://127.0.0.1:9443", "https://127.0.0.1:9443/jwks")
+    assert issuer.ca_file == layout.pki / "ca.crt"
+
+
+def test_management_tells_known_attributes_by_a_secret_of_this_stack(layout: Layout, tmp_path: Path) -> None:
+    write(layout)
+    managed = load_site(layout.config).posture.managed
+    assert managed is not None
+    assert {one.policy: one.attribute for one in managed.attributes} == MANAGED_POLICIES
+    assert set(MANAGED_POLICIES.values()) <= set(ATTRIBUTES)
+    assert managed.secret_file.stat().st_mode & 0o777 == 0o600
+    secret = managed.secret_file.read_bytes()
+    assert len(base64.b64decode(secret)) == 32
+    other = Layout(tmp_path / "other")
+    other.prepare()
+    assert other.webhook_secret.read_bytes() != secret
+    layout.prepare()
+    assert layout.webhook_secret.read_bytes() == secret
+
+
+def test_reports_hold_as_long_as_the_stack_says(layout: Layout) -> None:
+    write(layout)
+    assert load_site(layout.config).posture.report_valid_s == 7200
+    write(layout, {"posture": {"report_valid_s": 900}})
+    assert load_site(layout.config).posture.report_valid_s == 900
+
+
+def test_dev_identities_say_what_the_agent_could() -> None:
+    failing = {name: sorted(key for key, value in values_of(name).items() if value is False) for name in IDENTITIES}
     assert failing == {**{name: [] for name in IDENTITIES}, "rooted": ["disk_encryption", "malware_protection"]}
-    ends = {name: posture.expires_at for name, posture in postures.items()}
-    assert ends == {**dict.fromkeys(IDENTITIES, NOW + timedelta(hours=24)), "stale": NOW - timedelta(hours=24)}
+    assert COMPLIANT.keys() == ATTRIBUTES.keys()
+    assert all(checked_values(values_of(name)) for name in IDENTITIES)
+    assert set(SILENT) < set(IDENTITIES)
 
 
 def test_port_base_moves_every_port() -> None:
-    assert Ports.at(21000) == Ports(archive=21000, chain=21001, proxy=21002, admin=21003)
+    assert Ports.at(21000) == Ports(archive=21000, chain=21001, proxy=21002, admin=21003, issuer=21004)
     assert Ports.free().taken() == []
 
 

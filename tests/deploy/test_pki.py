@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -106,3 +107,16 @@ def test_odd_certificates_can_be_made_for_tests_of_refusal() -> None:
     assert odd.serial_number == 7
     expired = x509.load_pem_x509_crl(make_crl(authority, [7], last_update=NOW, next_update=NOW + timedelta(hours=1)))
     assert expired.get_revoked_certificate_by_serial_number(7) is not None
+
+
+def test_authority_below_another_has_its_bounds(pki: DevPki) -> None:
+    constraints = x509.NameConstraints(permitted_subtrees=[x509.DNSName("clinic.example")], excluded_subtrees=None)
+    middle = make_authority(
+        "middle", NOW, parent=pki.authority, path_length=0, constraints=constraints, algorithm=hashes.SHA384()
+    ).certificate
+    middle.verify_directly_issued_by(pki.authority.certificate)
+    basic = middle.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert (basic.value.ca, basic.value.path_length, basic.critical) == (True, 0, True)
+    stated = middle.extensions.get_extension_for_class(x509.NameConstraints)
+    assert (stated.value, stated.critical) == (constraints, True)
+    assert isinstance(middle.signature_hash_algorithm, hashes.SHA384)

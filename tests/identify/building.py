@@ -6,6 +6,7 @@ What no library builds (X.509 v1, an extension twice, a signature of nobody) is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.dev.pki import Issued, issue_certificate, make_authority, make_crl
 from proxy.identify import AuthorityFiles, Certificates
-from proxy.model import Peer, Principal
+from proxy.model import Principal
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,8 +33,9 @@ class Site:
     def __init__(self, folder: Path, name: str = "site", *, authority: Issued | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = authority or make_authority(name, NOW)
+        self.crl = folder / f"{name}.crl"
         self.files = AuthorityFiles(
-            name=name, certificate=folder / f"{name}.crt", crls=(folder / f"{name}.crl",), actions=ACTIONS
+            name=name, certificate=folder / f"{name}.crt", crls=(str(self.crl),), actions=ACTIONS
         )
         self.write(self.authority.certificate_pem())
         self.revoke(last_update=NOW - HOUR)
@@ -48,15 +50,29 @@ class Site:
 
     def write_crl(self, content: bytes) -> None:
         # As a file that is replaced, so that its stamp changes whatever the clock's grain.
-        draft = self.files.crls[0].with_suffix(".draft")
+        draft = self.crl.with_suffix(".draft")
         draft.write_bytes(content)
-        draft.replace(self.files.crls[0])
+        draft.replace(self.crl)
 
     def issue(self, name: str = "radiologist", **settings: Any) -> Issued:
         return issue_certificate(self.authority, name, **{"not_before": NOW - HOUR, **settings})
 
-    def certificates(self, *others: Site, device_san: str = "uri") -> Certificates:
-        return Certificates([self.files, *(other.files for other in others)], device_san)
+    def below(self, name: str = "middle", *, parent: Issued | None = None, **settings: Any) -> Issued:
+        """An intermediate authority, configured, with an empty list of its own."""
+        made = make_authority(name, NOW, parent=parent or self.authority, **settings)
+        folder = self.files.certificate.parent
+        (folder / f"{name}.crt").write_bytes(made.certificate_pem())
+        (folder / f"{name}.crl").write_bytes(make_crl(made, [], last_update=NOW - HOUR))
+        self.files = replace(
+            self.files,
+            intermediates=(*self.files.intermediates, folder / f"{name}.crt"),
+            crls=(*self.files.crls, str(folder / f"{name}.crl")),
+        )
+        return made
+
+    def certificates(self, *others: Site, device_san: str = "uri", **settings: Any) -> Certificates:
+        files = [self.files, *(other.files for other in others)]
+        return Certificates(files, device_san, **{"clock": lambda: NOW, **settings})
 
 
 def der(leaf: Issued | x509.Certificate) -> bytes:
@@ -64,12 +80,8 @@ def der(leaf: Issued | x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-def peer(leaf: Issued | x509.Certificate | bytes) -> Peer:
-    return Peer(certificate=leaf if isinstance(leaf, bytes) else der(leaf), address="192.0.2.1", connection=1)
-
-
 def judged(certificates: Certificates, leaf: Issued | x509.Certificate | bytes, now: datetime = NOW) -> Principal:
-    return certificates.identify(peer(leaf), now)
+    return certificates.judge(leaf if isinstance(leaf, bytes) else der(leaf), now)
 
 
 def issue_with_key(authority: Issued, key: Any, *, algorithm: Any = None) -> x509.Certificate:
@@ -120,6 +132,9 @@ def wrap(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(octets)]) + octets + content
 
 
+ECDSA_WITH_SHA1 = wrap(0x30, bytes.fromhex("06072a8648ce3d0401"))
+
+
 def signed_anew(
     fields: Sequence[bytes], algorithm: bytes, signer: Issued, digest: hashes.HashAlgorithm | None = None
 ) -> bytes:
@@ -162,11 +177,72 @@ def replaced(leaf: Issued, old: bytes, new: bytes, signer: Issued) -> bytes:
 
 def signed_with_sha1(leaf: Issued, signer: Issued) -> bytes:
     fields, algorithm = fields_of(leaf)
-    weak = wrap(0x30, bytes.fromhex("06072a8648ce3d0401"))  # ecdsa-with-SHA1
-    return signed_anew([weak if field == algorithm else field for field in fields], weak, signer, hashes.SHA1())
+    weak = [ECDSA_WITH_SHA1 if field == algorithm else field for field in fields]
+    return signed_anew(weak, ECDSA_WITH_SHA1, signer, hashes.SHA1())
 
 
 def signature_spoiled(leaf: Issued) -> bytes:
     content = bytearray(der(leaf))
+    content[-1] ^= 1
+    return bytes(content)
+
+
+# ----------------------------------------------------------------------------------------------- lists
+
+
+def list_of(authority: Issued, *leaves: Issued, last_update: datetime = NOW - HOUR, **settings: Any) -> bytes:
+    return make_crl(authority, [leaf.certificate.serial_number for leaf in leaves], last_update=last_update, **settings)
+
+
+def list_with(
+    authority: Issued,
+    *extensions: tuple[x509.ExtensionType, bool],
+    serials: Sequence[int] = (),
+    last_update: datetime = NOW - HOUR,
+) -> bytes:
+    """A list with extensions of the caller's choice, and no number but such."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(last_update)
+        .next_update(last_update + timedelta(days=7))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(last_update).build()
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def list_signed_with_sha1(authority: Issued) -> bytes:
+    tbs, algorithm, _ = split(inside(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER)))
+    fields = [ECDSA_WITH_SHA1 if field == algorithm else field for field in split(inside(tbs))]
+    return signed_anew(fields, ECDSA_WITH_SHA1, authority, hashes.SHA1())
+
+
+def list_of_many(authority: Issued, serials: Sequence[int]) -> bytes:
+    """As :func:`list_of`, for more than the library's builder makes in reasonable time."""
+    tbs, algorithm, _ = split(inside(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER)))
+    fields = split(inside(tbs))
+    revoked = wrap(0x17, (NOW - HOUR).strftime("%y%m%d%H%M%SZ").encode())
+    entries = [wrap(0x30, wrap(0x02, each.to_bytes(each.bit_length() // 8 + 1, "big")) + revoked) for each in serials]
+    ends = max(number for number, field in enumerate(fields) if field[0] == 0x17)
+    fields.insert(ends + 1, wrap(0x30, b"".join(entries)))
+    return signed_anew(fields, algorithm, authority)
+
+
+def list_without_end(authority: Issued) -> bytes:
+    """``nextUpdate`` is optional in the standard (RFC 5280 5.1.2.5 asks for it): without it data never gets stale."""
+    crl = x509.load_pem_x509_crl(list_of(authority))
+    tbs, algorithm, _ = split(inside(crl.public_bytes(Encoding.DER)))
+    fields = split(inside(tbs))
+    times = [number for number, field in enumerate(fields) if field[0] in (0x17, 0x18)]
+    del fields[times[1]]
+    return signed_anew(fields, algorithm, authority)
+
+
+def list_with_spoiled_signature(authority: Issued) -> bytes:
+    content = bytearray(x509.load_pem_x509_crl(list_of(authority)).public_bytes(Encoding.DER))
     content[-1] ^= 1
     return bytes(content)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from deploy.dev.pki import issue_certificate, make_authority, make_crl
 from proxy.errors import ConfigurationError
-from proxy.identify import AuthorityFiles, Certificates
-from proxy.model import Peer, Reason
+from proxy.identify import Certificates
+from proxy.model import Reason
 from tests.identify.building import (
     ACTIONS,
     DAY,
@@ -27,14 +27,11 @@ from tests.identify.building import (
     der,
     extension_twice,
     extensions_without_version,
-    inside,
     issue_with_key,
     judged,
     replaced,
     signature_spoiled,
-    signed_anew,
     signed_with_sha1,
-    split,
     version_one,
 )
 
@@ -60,7 +57,7 @@ def test_good_certificate_is_a_device(site: Site) -> None:
 
 
 def test_no_certificate_is_refused(site: Site) -> None:
-    principal = site.certificates().identify(Peer(certificate=None, address="", connection=1), NOW)
+    principal = site.certificates().judge(None, NOW)
     assert (principal.reasons, principal.device) == ((Reason.CERTIFICATE_MISSING,), None)
 
 
@@ -132,7 +129,7 @@ def test_revocation_list_in_der_is_read(site: Site) -> None:
 def test_revocation_list_signed_by_another_key_counts_for_nothing(site: Site) -> None:
     impostor = make_authority("site", NOW)
     site.revoke(signer=impostor, last_update=NOW - HOUR)
-    assert judged(site.certificates(), site.issue()).reasons == (Reason.REVOCATION_STALE,)
+    assert judged(site.certificates(), site.issue()).reasons == (Reason.REVOCATION_UNTRUSTED,)
 
 
 def test_revocation_list_with_a_spoiled_signature_counts_for_nothing(site: Site) -> None:
@@ -142,24 +139,20 @@ def test_revocation_list_with_a_spoiled_signature_counts_for_nothing(site: Site)
     spoiled[-1] ^= 1
     site.write_crl(bytes(spoiled))
     principal = judged(site.certificates(), leaf)
-    assert (principal.reasons, principal.revocation.status) == ((Reason.REVOCATION_STALE,), "unknown")
+    assert (principal.reasons, principal.revocation.status) == ((Reason.REVOCATION_UNTRUSTED,), "unknown")
 
 
 def test_list_of_the_root_alone_does_not_speak_for_an_intermediate(site: Site) -> None:
-    middle = make_authority("middle", NOW, parent=site.authority)
-    site.write(site.authority.certificate_pem() + middle.certificate_pem())
+    middle = site.below("middle")
     leaf = issue_certificate(middle, "radiologist", not_before=NOW - HOUR)
-    assert judged(site.certificates(), leaf).reasons == (Reason.REVOCATION_STALE,)
-    second = site.files.certificate.with_name("middle.crl")
-    second.write_bytes(make_crl(middle, [], last_update=NOW - HOUR))
-    both = AuthorityFiles(
-        name="site", certificate=site.files.certificate, crls=(*site.files.crls, second), actions=ACTIONS
-    )
-    certificates = Certificates([both], "uri")
-    assert judged(certificates, leaf).reasons == ()
-    assert judged(certificates, leaf).device == judged(certificates, site.issue()).device  # the root's SPKI names both
+    whole = site.certificates()
+    assert judged(whole, leaf).reasons == ()
+    assert judged(whole, leaf).device == judged(whole, site.issue()).device  # the root's SPKI names both
+    alone = Certificates([replace(site.files, crls=(str(site.crl),))], "uri")
+    assert judged(alone, leaf).reasons == (Reason.REVOCATION_MISSING,)
+    assert judged(alone, site.issue()).reasons == ()
     site.revoke(middle, last_update=NOW - HOUR)
-    assert judged(Certificates([both], "uri"), leaf).reasons == (Reason.CERTIFICATE_REVOKED,)
+    assert judged(site.certificates(), leaf).reasons == (Reason.CERTIFICATE_REVOKED,)
 
 
 # -------------------------------------------------------------------------------------- the profile
@@ -360,54 +353,87 @@ def test_reload_takes_up_a_new_list_and_counts_up(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [
-        lambda site: site.write_crl(b"junk"),
-        lambda site: site.write_crl(b""),
-        lambda site: site.files.crls[0].unlink(),
-        lambda site: site.write(b"junk"),
-        lambda site: site.files.certificate.unlink(),
-    ],
-    ids=["crl-junk", "crl-empty", "crl-gone", "authority-junk", "authority-gone"],
+    [lambda site: site.write(b"junk"), lambda site: site.files.certificate.unlink()],
+    ids=["junk", "gone"],
 )
-def test_reload_of_what_cannot_be_read_keeps_the_old(site: Site, spoil: Callable[[Site], None]) -> None:
+def test_authority_that_cannot_be_read_any_more_stays_in_force(site: Site, spoil: Callable[[Site], None]) -> None:
     leaf, revoked = site.issue(), site.issue("revoked")
     site.revoke(revoked, last_update=NOW - HOUR)
     certificates = site.certificates()
+    assert not certificates.reload_failed
     spoil(site)
     assert certificates.reload() is False
+    assert certificates.reload_failed
     assert certificates.generation == 0
     assert judged(certificates, leaf).reasons == ()
     assert judged(certificates, revoked).reasons == (Reason.CERTIFICATE_REVOKED,)
-
-
-def test_reload_after_a_failed_one_takes_up_what_was_repaired(site: Site) -> None:
-    certificates, leaf = site.certificates(), site.issue()
-    site.write_crl(b"junk")
+    site.write(site.authority.certificate_pem())
     certificates.reload()
-    site.revoke(leaf, last_update=NOW - HOUR)
-    assert certificates.reload() is True
-    assert judged(certificates, leaf).reasons == (Reason.CERTIFICATE_REVOKED,)
+    assert not certificates.reload_failed
 
 
-@pytest.mark.parametrize("name", ["site.crt", "site.crl"])
-def test_start_with_a_missing_file_is_refused_and_names_the_authority(site: Site, tmp_path: Path, name: str) -> None:
-    os.unlink(tmp_path / name)
-    with pytest.raises(ConfigurationError, match=r"identify\.authorities"):
+def test_start_without_an_authority_is_refused_and_names_it(site: Site) -> None:
+    site.files.certificate.unlink()
+    with pytest.raises(ConfigurationError, match=r"identify\.authorities: site"):
         site.certificates()
 
 
-def test_start_with_a_list_that_never_ends_is_refused(site: Site) -> None:
-    """``nextUpdate`` is optional in the standard (RFC 5280 5.1.2.5 asks for it): without it data never gets stale."""
-    builder = x509.CertificateRevocationListBuilder().issuer_name(site.authority.certificate.subject)
-    crl = builder.last_update(NOW - HOUR).next_update(NOW + DAY).sign(site.authority.key, hashes.SHA256())
-    site.write_crl(crl_without_end(crl, site))
-    with pytest.raises(ConfigurationError, match="nextUpdate"):
+def test_anchor_and_intermediates_in_one_file_are_refused_with_what_to_do(site: Site) -> None:
+    middle = make_authority("middle", NOW, parent=site.authority)
+    site.write(site.authority.certificate_pem() + middle.certificate_pem())
+    with pytest.raises(ConfigurationError, match="intermediates"):
         site.certificates()
 
 
-def crl_without_end(crl: x509.CertificateRevocationList, site: Site) -> bytes:
-    tbs, algorithm, _ = split(inside(crl.public_bytes(Encoding.DER)))
-    fields = split(inside(tbs))
-    times = [number for number, field in enumerate(fields) if field[0] in (0x17, 0x18)]
-    del fields[times[1]]
-    return signed_anew(fields, algorithm, site.authority)
+def test_anchor_that_another_signed_is_refused_with_what_to_do(site: Site) -> None:
+    site.write(make_authority("middle", NOW, parent=site.authority).certificate_pem())
+    with pytest.raises(ConfigurationError, match="not self-signed: name the root"):
+        site.certificates()
+
+
+@pytest.mark.parametrize(
+    "spoil", [b"junk", None, "leaf", "no-cert-sign"], ids=["junk", "gone", "no-authority", "may-not-sign"]
+)
+def test_intermediate_that_cannot_be_one_is_refused_at_start(site: Site, spoil: bytes | str | None) -> None:
+    site.below("middle")
+    path = site.files.intermediates[0]
+    path.unlink()
+    if spoil == "leaf":
+        path.write_bytes(site.issue().certificate_pem())
+    elif spoil == "no-cert-sign":
+        path.write_bytes(site.issue(is_ca=True, purposes=None, usages=("crl_sign",)).certificate_pem())
+    elif isinstance(spoil, bytes):
+        path.write_bytes(spoil)
+    with pytest.raises(ConfigurationError, match=r"identify\.authorities: site"):
+        site.certificates()
+
+
+# ------------------------------------------------------------------------------ clocks and spellings
+
+
+@pytest.mark.parametrize("reason", [Reason.CERTIFICATE_EXPIRED, Reason.REVOCATION_STALE])
+def test_denial_of_a_clock_that_was_ahead_ends_when_it_is_set_back(site: Site, reason: Reason) -> None:
+    ends = NOW + HOUR if reason is Reason.CERTIFICATE_EXPIRED else NOW + 30 * DAY
+    certificates, leaf = site.certificates(), site.issue(not_after=ends)
+    ahead = judged(certificates, leaf, NOW + (DAY if reason is Reason.CERTIFICATE_EXPIRED else 20 * DAY))
+    assert ahead.reasons == (reason,)
+    back = judged(certificates, leaf, NOW)
+    assert back.reasons == ()
+    assert judged(certificates, leaf, NOW) is back
+
+
+def test_dns_name_is_one_device_however_it_is_spelt(site: Site) -> None:
+    site.files = replace(site.files, names=(".Example",))
+    certificates = site.certificates(device_san="dns")
+    spelt = [judged(certificates, site.issue(names=(x509.DNSName(name),))) for name in ("One.EXAMPLE", "one.example")]
+    assert [(each.reasons, each.name) for each in spelt] == [((), "one.example")] * 2
+    assert {each.device for each in spelt} == {certificates.device_id("site", "ONE.example")}
+
+
+def test_uris_that_are_spelt_otherwise_are_other_devices(site: Site) -> None:
+    certificates = site.certificates()
+    names = ("urn:PC:one", "urn:pc:one")
+    spelt = [judged(certificates, site.issue(names=(x509.UniformResourceIdentifier(name),))) for name in names]
+    assert [each.name for each in spelt] == list(names)
+    assert [each.device for each in spelt] == [certificates.device_id("site", name) for name in names]
+    assert spelt[0].device != spelt[1].device

@@ -19,14 +19,12 @@ def _commands() -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.strip()]
 
 
-def _run(command: str, stack: DevStack, **values: str) -> subprocess.CompletedProcess[str]:
+def _run(command: str, stack: DevStack, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = command.replace(".dev", str(stack.layout.directory)).replace("https://127.0.0.1:8443", stack.url)
-    for name, value in values.items():
-        command = command.replace(f"<{name} of the answer>", value)
     words = shlex.split(command)
     if words[0] == ".venv/bin/dicomward":
         words[:1] = dicomward()
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, cwd=cwd)
 
 
 def test_make_targets_of_the_readme_exist() -> None:
@@ -37,7 +35,7 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_search_and_explanation_of_the_readme_work(stack: DevStack) -> None:
-    search, explain = [command for command in _commands() if not command.startswith("make ")]
+    search, explain, *_ = [command for command in _commands() if not command.startswith("make ")]
     found = _run(search + " --silent --show-error --include", stack)
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("HTTP/1.1 200")
@@ -47,3 +45,13 @@ def test_search_and_explanation_of_the_readme_work(stack: DevStack) -> None:
     assert told.returncode == 0, told.stderr
     assert decision[1] in told.stdout
     assert "radiologist" in told.stdout
+
+
+def test_posture_commands_of_the_readme_work(stack: DevStack, tmp_path: Path) -> None:
+    search, _, collect, write, report = [command for command in _commands() if not command.startswith("make ")]
+    assert _run(collect, stack).returncode == 0
+    subprocess.run(write, shell=True, cwd=tmp_path, check=True)
+    told = _run(report, stack, cwd=tmp_path)
+    assert (told.returncode, "accepted" in told.stdout) == (0, True), told.stderr
+    denied = _run(search + " --silent", stack)
+    assert "posture-firewall-off" in denied.stdout

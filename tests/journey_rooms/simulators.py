@@ -23,6 +23,7 @@ from proxy.model import (
     Arrival,
     Capabilities,
     DecisionId,
+    DeviceClaims,
     DeviceId,
     DicomRequest,
     Durable,
@@ -36,6 +37,7 @@ from proxy.model import (
     PolicyDigest,
     Posture,
     PostureAttribute,
+    PostureReport,
     Principal,
     Query,
     Reason,
@@ -46,8 +48,13 @@ from proxy.model import (
     Row,
     SeriesContext,
     SeriesUid,
+    SiteRequest,
+    SiteResource,
     StudyContext,
     StudyUid,
+    Taken,
+    Trust,
+    User,
     Verdict,
 )
 from proxy.ports import ArchiveAnswer, Recoder
@@ -80,6 +87,11 @@ STORE = DicomRequest(
 )
 
 
+NONCE = SiteRequest(action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE_NONCE, method="GET")
+REPORT = SiteRequest(action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE, method="POST")
+MANAGED = SiteRequest(action=Action.MANAGE_POSTURE, resource=SiteResource.MANAGED_POSTURE, method="POST")
+
+
 class Trace(list[str]):
     """Names of what happened, in order."""
 
@@ -102,10 +114,14 @@ class Clock:
 class Identifier:
     generation: int = 0
     reasons: tuple[Reason, ...] = ()
+    user: User | None = None
+    heard: list[tuple[bytes, ...]] = field(default_factory=list)
+    """Authorization values that came in."""
     device: DeviceId | None = DEVICE
     expires_at: datetime | None = NOW + timedelta(hours=1)
 
-    def identify(self, peer: Peer, now: datetime) -> Principal:
+    def identify(self, peer: Peer, authorization: Sequence[bytes], now: datetime) -> Principal:
+        self.heard.append(tuple(authorization))
         return Principal(
             device=self.device,
             name="urn:dicomward:device:radiologist",
@@ -119,6 +135,7 @@ class Identifier:
             generation=self.generation,
             expires_at=self.expires_at,
             reasons=self.reasons,
+            user=self.user,
         )
 
 
@@ -132,9 +149,60 @@ class PostureSource:
         if self.error is not None:
             raise self.error
         firewall = PostureAttribute(
-            value=True, source="mdm", trust="managed", issued_at=NOW, expires_at=self.expires_at
+            value=True, source="mdm", trust=Trust.MANAGED, issued_at=NOW, expires_at=self.expires_at
         )
         return Posture(attributes={"firewall": firewall}, generation=self.generation)
+
+
+@dataclass
+class Desk:
+    """Takes any body as a report of one device; ``refusal``, ``late`` and ``error`` are for what may go wrong."""
+
+    trace: Trace
+    most: int = 1000
+    """Bytes of a body."""
+    refusal: Reason | None = None
+    late: Reason | None = None
+    """What ``accept`` answers."""
+    error: DicomwardError | None = None
+    accept_error: DicomwardError | None = None
+    changed: tuple[DeviceId, ...] = (DEVICE,)
+    examined: list[bytes] = field(default_factory=list)
+    accepted: list[PostureReport] = field(default_factory=list)
+
+    def longest(self, request: SiteRequest) -> int:
+        return self.most
+
+    def nonce(self, principal: Principal, now: datetime) -> str:
+        return f"nonce for {principal.fingerprint[:4]}"
+
+    async def examine(
+        self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
+    ) -> PostureReport | Reason:
+        self.examined.append(body)
+        if self.error is not None:
+            raise self.error
+        if self.refusal is not None:
+            return self.refusal
+        firewall = PostureAttribute(
+            value=True, source="agent", trust=Trust.REPORTED, issued_at=NOW, expires_at=NOW + timedelta(minutes=15)
+        )
+        return PostureReport(
+            source="agent",
+            trust=Trust.REPORTED,
+            sha256="aa" * 32,
+            issued_at=NOW,
+            claims=(DeviceClaims(device=DEVICE, attributes={"firewall": firewall}),),
+        )
+
+    async def accept(self, report: PostureReport, now: datetime) -> Taken | Reason:
+        self.trace.append("accept")
+        if self.accept_error is not None:
+            raise self.accept_error
+        if self.late is not None:
+            return self.late
+        self.accepted.append(report)
+        return Taken(changed=self.changed, attributes=1)
 
 
 @dataclass
@@ -502,7 +570,7 @@ def policy_input(
     now: datetime,
     principal: Principal,
     posture: Posture,
-    request: DicomRequest,
+    request: DicomRequest | SiteRequest,
     resource: ResourceContext | None,
     network: str,
     rows: Sequence[Row] = (),
@@ -557,18 +625,22 @@ class World:
         self.clock = Clock()
         self.identifier = Identifier()
         self.posture = PostureSource()
+        self.desk = Desk(self.trace)
         self.engine = Engine()
         self.archive = Archive(self.trace)
         self.recorder = Recorder(self.trace)
         self.suppressor = Suppressor()
         self.observer = Observer()
         self.fulfilment = Fulfilment()
-        self.request: DicomRequest | Capabilities | Refusal = RETRIEVE
+        self.request: DicomRequest | SiteRequest | Capabilities | Refusal = RETRIEVE
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.certificate: bytes | None = b"der"
         self.rooms = Rooms(
+            site="here",
             clock=self.clock,
             identifier=self.identifier,
             posture=self.posture,
+            desk=self.desk,
             interpret=lambda arrival: self.request,
             policy_input=policy_input,
             engine=self.engine,
@@ -590,12 +662,19 @@ class World:
     def exchange(self, *body: bytes | Exception | asyncio.Event) -> Exchange:
         return Exchange(self.trace, *body)
 
+    @property
+    def peer(self) -> Peer:
+        return Peer(certificate=self.certificate, address="192.0.2.1", connection=1)
+
+    def arrival(self, method: str = "GET") -> Arrival:
+        return Arrival(
+            peer=self.peer, method=method, target="/dicom-web/studies/1.2.3", headers=self.headers, at=self.clock()
+        )
+
     async def walk(self, exchange: Exchange | None = None, method: str = "GET") -> Exchange:
         exchange = exchange or self.exchange()
-        peer = Peer(certificate=self.certificate, address="192.0.2.1", connection=1)
-        arrival = Arrival(peer=peer, method=method, target="/dicom-web/studies/1.2.3", headers=(), at=self.clock())
         async with asyncio.timeout(10):
-            await self.journey.walk(arrival, exchange)
+            await self.journey.walk(self.arrival(method), exchange)
         self.check(exchange, method)
         return exchange
 

@@ -82,7 +82,7 @@ class Store:
         self.grounds = Grounds(
             decision=DecisionId("0" * 32),
             arrival=arrival,
-            principal=world.identifier.identify(peer, NOW),
+            principal=world.identifier.identify(peer, (), NOW),
             posture=world.posture.posture(DeviceId("ab" * 32), NOW),
             request=STORE,
             resource=None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
 from proxy.errors import PolicyUnavailableError, PostureUnavailableError
-from proxy.model import Reason
+from proxy.model import DicomRequest, Reason
 from tests.journey_rooms.simulators import NOW, Exchange, Found, World
 
 
@@ -200,3 +201,38 @@ async def test_task_of_a_cut_stream_can_be_used_again(world: World) -> None:
     revoke(world)
     await world.journey.leases.look()
     await serving
+
+
+@pytest.mark.parametrize(
+    "change", [revoke, worsen_posture, change_policy, lose_posture], ids=lambda each: each.__name__
+)
+async def test_answer_that_the_archive_began_late_is_judged_again_before_a_byte_leaves(
+    world: World, change: Callable[[World], None]
+) -> None:
+    fetch = world.archive.fetch
+
+    @asynccontextmanager
+    async def late(request: DicomRequest) -> AsyncIterator[Found]:
+        async with fetch(request) as found:
+            world.clock.advance(8)
+            change(world)
+            yield found
+
+    world.archive.fetch = late  # type: ignore[method-assign]
+    exchange = await world.walk()
+    assert exchange.status in (403, 503)
+    assert b"pixels" not in exchange.sent
+    assert (world.outcome["status"], world.outcome["reason"]) == ("terminated", exchange.reasons()[0])
+
+
+async def test_answer_that_began_late_is_given_where_nothing_changed(world: World) -> None:
+    fetch = world.archive.fetch
+
+    @asynccontextmanager
+    async def late(request: DicomRequest) -> AsyncIterator[Found]:
+        async with fetch(request) as found:
+            world.clock.advance(8)
+            yield found
+
+    world.archive.fetch = late  # type: ignore[method-assign]
+    assert (await world.walk()).status == 200

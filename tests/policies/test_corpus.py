@@ -25,25 +25,53 @@ from proxy.model import (
     Representation,
     ResourceContext,
     Revocation,
+    Role,
     Row,
     SeriesUid,
+    SiteRequest,
+    SiteResource,
     StudyUid,
+    Trust,
+    User,
 )
 from tests.policies.rego import POLICIES
 from tests.policies.test_rego import opa
 
 NOW = datetime(2026, 11, 22, 19, 40, tzinfo=UTC)
 NORTH, SOUTH = "North Hospital", "South Clinic"
-REACH: dict[str, set[str] | None] = {"radiologist": None, "technologist": {NORTH}, "researcher": {NORTH, SOUTH}}
+DEVICES: dict[str, tuple[set[str], set[str] | None]] = {
+    "radiologist": ({"radiologist"}, None),
+    "technologist": ({"technologist"}, {NORTH}),
+    "researcher": ({"researcher"}, None),
+    "workstation": (set(), set()),
+    "manager": ({"device-manager"}, set()),
+}
+"""Roles and institutions by the shipped data; ``None``: every institution."""
+USERS: dict[str, tuple[set[str], set[str] | None]] = {"dev/clinician": ({"radiologist"}, {NORTH})}
+ROLE_REACH: dict[str, set[str] | None] = {
+    "radiologist": None,
+    "technologist": None,
+    "researcher": {NORTH, SOUTH},
+    "device-manager": set(),
+}
 ACTIONS = {
-    "radiologist": set(Action),
+    "radiologist": {
+        Action.SEARCH,
+        Action.METADATA,
+        Action.RETRIEVE,
+        Action.RENDER,
+        Action.BULKDATA,
+        Action.STORE,
+    },
     "technologist": {Action.SEARCH, Action.METADATA, Action.RETRIEVE, Action.STORE},
     "researcher": {Action.SEARCH, Action.METADATA},
+    "device-manager": {Action.MANAGE_POSTURE},
 }
 PURPOSES: dict[str, set[str | None]] = {
     "radiologist": {None, "TREAT", "ETREAT", "COC", "HOPERAT"},
     "technologist": {None, "TREAT", "ETREAT", "HOPERAT"},
     "researcher": {None, "HRESCH", "CLINTRCH"},
+    "device-manager": {None, "HOPERAT"},
 }
 GOOD: dict[str, bool | int | str] = {
     "disk_encryption": True,
@@ -54,6 +82,12 @@ GOOD: dict[str, bool | int | str] = {
 }
 
 
+def said(value: bool | int | str) -> PostureAttribute:
+    return PostureAttribute(
+        value=value, source="mdm", trust=Trust.MANAGED, issued_at=NOW, expires_at=NOW + timedelta(hours=1)
+    )
+
+
 def posture(dice: random.Random) -> Posture:
     attributes = {}
     for name, good in GOOD.items():
@@ -61,8 +95,14 @@ def posture(dice: random.Random) -> Posture:
             continue
         value = good if dice.random() < 0.97 else dice.choice([False, 0, 31, -1, "true", 10**15])
         ends = NOW + timedelta(milliseconds=dice.choice([1, 1000, 10**6]) * (1 if dice.random() < 0.97 else -1))
+        claimed = good if dice.random() < 0.9 else dice.choice([False, 31])
         attributes[name] = PostureAttribute(
-            value=value, source="agent", trust="reported", issued_at=NOW - timedelta(hours=1), expires_at=ends
+            value=value,
+            source="agent",
+            trust=dice.choice(list(Trust)),
+            issued_at=NOW - timedelta(hours=1),
+            expires_at=ends,
+            others=() if dice.random() < 0.8 else (said(claimed),),
         )
     return Posture(attributes=attributes, generation=1)
 
@@ -81,7 +121,20 @@ def principal(dice: random.Random, name: str) -> Principal:
         revocation=Revocation(status="good", as_of=NOW, expires_at=NOW),
         generation=1,
         expires_at=NOW,
+        user=user(dice),
+        roles=tuple(
+            Role(name=dice.choice([*ROLE_REACH, "absent"]), source=dice.choice(["certificate", "token", "directory"]))
+            for _ in range(dice.choice([0, 0, 1, 2]))
+        ),
     )
+
+
+def user(dice: random.Random) -> User | None:
+    if dice.random() < 0.6:
+        return None
+    subject = dice.choice(["clinician", "clinician", "nobody"])
+    issuer = dice.choice(["dev", "dev", "dev", "other"])
+    return User(id=f"{issuer}/{subject}", issuer=issuer, subject=subject, roles=(), purpose=None, expires_at=NOW)
 
 
 def resource(dice: random.Random) -> ResourceContext:
@@ -105,8 +158,10 @@ def row(dice: random.Random) -> Row:
     return Row(level=level, study=StudyUid("1.2.3"), series=series, resource=resource(dice))
 
 
-def request(dice: random.Random) -> DicomRequest:
+def request(dice: random.Random) -> DicomRequest | SiteRequest:
     action = dice.choice(list(Action))
+    if action in (Action.REPORT_POSTURE, Action.MANAGE_POSTURE):
+        return SiteRequest(action=action, resource=SiteResource.POSTURE, method="POST")
     return DicomRequest(
         action=action,
         level=dice.choice(list(Level)),
@@ -123,8 +178,8 @@ def request(dice: random.Random) -> DicomRequest:
 def corpus() -> list[tuple[JsonObject, dict[str, Any]]]:
     dice = random.Random(20261122)
     cases = []
-    for number in range(800):
-        name = dice.choice([*REACH, *REACH, "nobody"])
+    for number in range(1600):
+        name = dice.choice(["radiologist", "technologist", "researcher", *DEVICES, "nobody"])
         facts = {
             "name": name,
             "request": request(dice),
@@ -143,30 +198,50 @@ def corpus() -> list[tuple[JsonObject, dict[str, Any]]]:
     return cases
 
 
+def good(name: str, value: object) -> bool:
+    return type(value) is int and 0 <= value <= 30 if name == "patch_age_days" else value is True
+
+
 def device_in_order(held: Posture) -> bool:
     return held.attributes.keys() >= GOOD.keys() and all(
         attribute.expires_at > NOW
-        and (
-            (type(attribute.value) is int and 0 <= attribute.value <= 30)
-            if name == "patch_age_days"
-            else attribute.value is True
-        )
+        and good(name, attribute.value)
+        and all(good(name, other.value) for other in attribute.others)
         for name, attribute in held.attributes.items()
     )
 
 
-def reached(name: str, found: ResourceContext) -> bool:
-    reach = REACH[name]
-    return found.known and (reach is None or ("" not in found.institutions and set(found.institutions) <= reach))
+def suited(facts: dict[str, Any], action: Action) -> tuple[set[str], set[str] | None]:
+    """Roles that permit the action for the purpose, and the institutions of who asks."""
+    asks: Principal = facts["principal"]
+    profile = DEVICES.get(facts["name"]) if asks.user is None else USERS.get(asks.user.id)
+    if profile is None or action not in asks.authority_actions:
+        return set(), set()
+    told = {role.name for role in asks.roles if asks.user is None or role.source != "certificate"}
+    purpose = getattr(facts["request"], "purpose", None)
+    held = (profile[0] | told) & ROLE_REACH.keys()
+    return {role for role in held if action in ACTIONS[role] and purpose in PURPOSES[role]}, profile[1]
+
+
+def reached(roles: set[str], reach: set[str] | None, found: ResourceContext) -> bool:
+    def grants(limit: set[str] | None, name: str) -> bool:
+        return limit is None or (name != "" and name in limit)
+
+    return found.known and all(
+        grants(reach, name) and any(grants(ROLE_REACH[role], name) for role in roles) for name in found.institutions
+    )
 
 
 def expected(facts: dict[str, Any]) -> bool:
-    name, asked = facts["name"], facts["request"]
-    if name not in REACH or not device_in_order(facts["posture"]):
+    asked = facts["request"]
+    if asked.action is Action.REPORT_POSTURE:
+        return facts["name"] in DEVICES and asked.action in facts["principal"].authority_actions
+    roles, reach = suited(facts, asked.action)
+    if not roles:
         return False
-    if asked.action not in ACTIONS[name] or asked.action not in facts["principal"].authority_actions:
-        return False
-    if asked.purpose not in PURPOSES[name]:
+    if asked.action is Action.MANAGE_POSTURE:
+        return True
+    if not device_in_order(facts["posture"]):
         return False
     if asked.action is Action.SEARCH:
         return True
@@ -174,7 +249,7 @@ def expected(facts: dict[str, Any]) -> bool:
         return True
     if asked.action is Action.STORE and facts["resource"].conflicts:
         return False
-    return reached(name, facts["resource"])
+    return reached(roles, reach, facts["resource"])
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +258,14 @@ def engine() -> EmbeddedEngine:
 
 
 def test_verdicts_are_what_an_independent_computation_says(engine: EmbeddedEngine) -> None:
-    allowed = 0
+    allowed: set[tuple[Action, bool]] = set()
     for policy_input, facts in corpus():
         verdict = engine.decide_now(policy_input)
         assert verdict.allow == expected(facts), (verdict, policy_input)
         assert verdict.allow == (not verdict.reasons)
-        allowed += verdict.allow
-    assert allowed > 100
+        if verdict.allow:
+            allowed.add((facts["request"].action, facts["principal"].user is not None))
+    assert allowed == {(action, used) for action in Action for used in (False, True)}
 
 
 def test_reasons_are_empty_if_and_only_if_the_conditions_hold(engine: EmbeddedEngine) -> None:
@@ -238,7 +314,8 @@ def test_rows_are_filtered_wherever_not_everything_may_be_seen(engine: EmbeddedE
         verdict = engine.decide_now(policy_input)
         if verdict.allow and facts["request"].action is Action.SEARCH:
             filtered = "filter_rows" in {obligation.type for obligation in verdict.obligations}
-            everything = facts["name"] == "radiologist" and Action.METADATA in facts["principal"].authority_actions
+            roles, reach = suited(facts, Action.METADATA)
+            everything = reach is None and any(ROLE_REACH[role] is None for role in roles)
             assert filtered != everything
 
 

@@ -20,6 +20,7 @@ from tests.policies.rego import POLICIES
 from tests.policies.test_rego import opa
 
 NAME = "urn:dicomward:device:x"
+USER = "dev/x"
 INSTITUTIONS = ["North", "South", ""]
 MODALITIES = ["CT", "MR", ""]
 PATIENTS = ["P1", "P2", "", None]
@@ -52,12 +53,18 @@ ROLE = with_boundaries(
     modalities=boundary(MODALITIES),
 )
 SUBJECT = with_boundaries(
-    {"roles": some_of(["a", "b", "c", "absent"], 1), "institutions": boundary(INSTITUTIONS)},
+    {"institutions": boundary(INSTITUTIONS)},
+    roles=some_of(["a", "b", "c", "absent"], 1),
     patients=boundary(["P1", "P2", ""]),
 )
+POSTURE = orjson.loads((POLICIES / "data/limits.json").read_bytes())["limits"]["posture"]
+MINIMA: list[dict[str, Any]] = [{}, {}, {"metadata": "managed"}, {"*": "managed"}, {"*": "managed", "metadata": None}]
+LIMITS = [{"posture": {**POSTURE, "minimum_trust": each}, "store": {"tolerated_conflicts": []}} for each in MINIMA]
 SITE = st.fixed_dictionaries(
     {
         "subjects": st.one_of(st.fixed_dictionaries({NAME: SUBJECT}), st.just({})),
+        "users": st.fixed_dictionaries({}, optional={USER: SUBJECT, "*": SUBJECT}),
+        "limits": st.sampled_from(LIMITS),
         "roles": st.fixed_dictionaries({"a": ROLE, "b": ROLE}, optional={"c": ROLE}),
     }
 )
@@ -98,7 +105,19 @@ def resource(patient: str | None, series: list[tuple[str, str]]) -> ResourceCont
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    asked = example_input(NAME, Action(draw(st.sampled_from(ACTIONS))))
+    user = draw(st.sampled_from([None, USER, "dev/y"]))
+    asked = example_input(NAME, Action(draw(st.sampled_from(ACTIONS))), user)
+    asked["subject"]["roles"] = [  # type: ignore[index,call-overload]
+        {"name": name, "source": draw(st.sampled_from(["certificate", "token", "directory"]))}
+        for name in draw(some_of(["a", "b", "c", "absent"]))
+    ]
+    firewall = asked["device"]["posture"]["firewall"]  # type: ignore[index,call-overload]
+    if draw(st.integers(0, 3)) == 0:
+        own = {name: value for name, value in firewall.items() if name != "others"}  # type: ignore[union-attr]
+        firewall["others"] = [{**own, "value": draw(st.booleans())}]  # type: ignore[index,call-overload]
+    if draw(st.booleans()):
+        for attribute in asked["device"]["posture"].values():  # type: ignore[index,call-overload,union-attr]
+            attribute["trust"] = "managed"
     if draw(st.integers(0, 9)) == 0:
         asked["device"]["posture"]["firewall"]["value"] = False  # type: ignore[index,call-overload]
     if draw(st.integers(0, 3)) == 0:
@@ -122,17 +141,34 @@ def within(limit: Any, name: str | None) -> bool:
     return limit == "*" or (isinstance(limit, list) and bool(name) and name in limit)
 
 
+def profile(case: dict[str, Any]) -> Any:
+    user, site = case["input"]["subject"]["user"], case["site"]
+    if user is None:
+        return site["subjects"].get(NAME)
+    return site["users"].get(user["id"], site["users"].get("*"))
+
+
 def expected(case: dict[str, Any], row: dict[str, Any]) -> bool:
     asked, site = case["input"], case["site"]
     certificate, purpose = asked["subject"]["certificate"], asked["request"]["purpose"]
-    subject = site["subjects"].get(NAME)
+    user = asked["subject"]["user"]
+    subject = profile(case)
     if subject is None or not row["known"] or "metadata" not in certificate["authority_actions"]:
         return False
-    if not asked["device"]["posture"]["firewall"]["value"] or (purpose and purpose["code"] == "NONSENSE"):
+    firewall = asked["device"]["posture"]["firewall"]
+    minimum = site["limits"]["posture"]["minimum_trust"]
+    if minimum.get("metadata", minimum.get("*")) == "managed" and firewall["trust"] != "managed":
         return False
+    if not all(claim["value"] for claim in firewall["others"]):
+        return False
+    if not firewall["value"] or (purpose and purpose["code"] == "NONSENSE"):
+        return False
+    told = [
+        role["name"] for role in asked["subject"]["roles"] if user is None or role["source"] in ("token", "directory")
+    ]
     roles = [
         role
-        for role in (site["roles"].get(name) for name in subject["roles"])
+        for role in (site["roles"].get(name) for name in [*subject.get("roles", []), *told])
         if role
         and "metadata" in role["actions"]
         and (purpose["code"] if purpose else role["default_purpose"]) in role["purposes"]
@@ -150,7 +186,9 @@ class Sites:
     def __init__(self) -> None:
         policies = read_policies(POLICIES)
         self.rest = {
-            name: value for name, value in orjson.loads(policies.data()).items() if name not in ("subjects", "roles")
+            name: value
+            for name, value in orjson.loads(policies.data()).items()
+            if name not in ("subjects", "roles", "users", "limits")
         }
         self.engine = EmbeddedEngine(policies)
 
@@ -204,7 +242,7 @@ def test_without_a_filter_everything_is_visible(sites: Sites, case: dict[str, An
     if verdict.allow and "filter_rows" not in {obligation.type for obligation in verdict.obligations}:
         known = {index for index, row in enumerate(asked["rows"]) if row["known"]}
         assert engine.visible_now(asked) == known
-        assert "patients" not in case["site"]["subjects"][NAME] or case["site"]["subjects"][NAME]["patients"] == "*"
+        assert profile(case).get("patients", "*") == "*"
 
 
 QUERY = """[answer |
@@ -212,10 +250,14 @@ QUERY = """[answer |
   rows := case.input
   subjects := case.site.subjects
   roles := case.site.roles
-  visible := data.dicomweb.authz.visible with input as rows with data.subjects as subjects with data.roles as roles
+  users := case.site.users
+  limits := case.site.limits
+  visible := data.dicomweb.authz.visible with input as rows
+    with data.subjects as subjects with data.roles as roles with data.users as users with data.limits as limits
   decisions := [decision |
     some asked in case.asked
-    decision := data.dicomweb.authz.decision with input as asked with data.subjects as subjects with data.roles as roles
+    decision := data.dicomweb.authz.decision with input as asked
+      with data.subjects as subjects with data.roles as roles with data.users as users with data.limits as limits
   ]
   answer := {"visible": visible, "decisions": decisions}
 ]"""

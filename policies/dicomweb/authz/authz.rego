@@ -20,10 +20,21 @@ decision := {
 	"obligations": sort(data.dicomweb.obligations.required),
 } if {
 	input.version == 1
+	input.request.action != "report_posture"
 	count(data.dicomweb.lib.subject.suited) > 0
-	data.dicomweb.posture.in_order(input.device.posture)
+	data.dicomweb.posture.fit(input.request.action, input.device.posture)
 	data.dicomweb.resource.reached(input.request, input.resource)
 	data.dicomweb.conflict.tolerated(input.request, input.resource)
+} else := {
+	"allow": true,
+	"reasons": [],
+	"obligations": [],
+} if {
+	# By what the device is, and not by a role of who uses it: so nothing that is attached to a role comes with it.
+	input.version == 1
+	input.request.action == "report_posture"
+	data.dicomweb.subject.reports
+	data.dicomweb.posture.fit(input.request.action, input.device.posture)
 } else := {
 	"allow": false,
 	"reasons": sort(reasons),
@@ -59,7 +70,7 @@ default visible := []
 visible := data.dicomweb.lib.reach.granted(data.dicomweb.lib.subject.roles("metadata"), input.rows, _named) if {
 	input.version == 1
 	is_array(input.rows)
-	data.dicomweb.posture.in_order(input.device.posture)
+	data.dicomweb.posture.fit("metadata", input.device.posture)
 }
 
 _named := {

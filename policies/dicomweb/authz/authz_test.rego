@@ -114,3 +114,28 @@ test_visible_respects_every_boundary if {
 	r := {"all": data.dicomweb.lib.fixture.role({"modalities": ["CT", "SR"], "institutions": ["North Hospital", "South Clinic"]})}
 	data.dicomweb.authz.visible == [0, 1, 2] with input as i with data.subjects as s with data.roles as r
 }
+
+# Rows are judged by what metadata demands of the device, not by what the search does.
+test_visible_demands_the_trust_that_metadata_demands if {
+	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": _rows})
+	low := data.dicomweb.lib.fixture.limits({"minimum_trust": {"metadata": "managed"}})
+	data.dicomweb.authz.visible == [] with input as i with data.limits as low
+	other := data.dicomweb.lib.fixture.limits({"minimum_trust": {"search": "managed"}})
+	count(data.dicomweb.authz.visible) > 0 with input as i with data.limits as other
+}
+
+test_visible_is_what_the_user_may_see_and_not_the_device if {
+	seen := data.dicomweb.authz.visible with input as object.union(
+		data.dicomweb.lib.fixture.by_user("dev/clinician", [], "search"),
+		{"rows": _rows},
+	)
+	own := data.dicomweb.authz.visible with input as object.union(
+		data.dicomweb.lib.fixture.asks("radiologist", "search"),
+		{"rows": _rows},
+	)
+	0 in seen
+	not 1 in seen
+	1 in own
+	nobody := data.dicomweb.lib.fixture.by_user("dev/nobody", [], "search")
+	data.dicomweb.authz.visible == [] with input as object.union(nobody, {"rows": _rows})
+}

@@ -35,7 +35,7 @@ required contains {"type": "filter_rows"} if {
 #   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
 required contains {"type": "match", "attribute": "00100020", "values": values} if {
 	input.request.action == "search"
-	patients := object.get(data.subjects[input.subject.certificate.name], "patients", "*")
+	patients := object.get(data.dicomweb.lib.subject.profile, "patients", "*")
 	values := sort(data.dicomweb.lib.reach.bound(patients, set()))
 	count(values) > 0
 }

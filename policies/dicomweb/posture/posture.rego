@@ -3,10 +3,40 @@
 # description: |
 #   The state of the device, attribute by attribute. What is required must be known (data.limits.posture.required); what
 #   is known must be fresh and good. The value of an attribute that is missing is not judged: that it is missing is.
+#   Where several sources tell of an attribute, each of them has to say that it is good: a device that reports itself bad
+#   is not covered by a management that has not noticed, nor the other way round. How fresh it is, and how far it is
+#   trusted, is judged of the one that counts most. Claims that have expired do not come here.
 package dicomweb.posture
 
 # METADATA
-# description: Whether the device is in good order, so that nothing of what follows denies.
+# description: |
+#   Whether the device is fit for an action, so that nothing of what follows denies: in good order by what is trusted
+#   enough, or not asked about its state at all (data.limits.posture.exempt_actions).
+fit(action, posture) if {
+	# The outcome of what follows where nothing is missing and one source tells of each attribute, at less cost.
+	count(data.limits.posture.required) > 0
+	every name in data.limits.posture.required { posture[name] }
+	now := time.parse_rfc3339_ns(input.time)
+	every attribute in posture {
+		attribute.others == []
+		time.parse_rfc3339_ns(attribute.expires_at) > now
+	}
+	posture.disk_encryption.value == true
+	posture.firewall.value == true
+	posture.malware_protection.value == true
+	posture.screen_lock.value == true
+	posture.patch_age_days.value >= 0
+	posture.patch_age_days.value <= data.limits.posture.patch_age_days
+	data.dicomweb.posture.trusted(action, posture)
+} else if {
+	data.dicomweb.posture.in_order(posture)
+	data.dicomweb.posture.trusted(action, posture)
+} else if {
+	action in data.limits.posture.exempt_actions
+}
+
+# METADATA
+# description: Whether the device is in good order, by every source that tells of it.
 in_order(posture) if {
 	count(data.limits.posture.required) > 0
 	known := object.keys(posture)
@@ -19,21 +49,75 @@ in_order(posture) if {
 	object.get(posture, "screen_lock", {"value": true}).value == true
 	object.get(posture, "patch_age_days", {"value": 0}).value >= 0
 	object.get(posture, "patch_age_days", {"value": 0}).value <= data.limits.posture.patch_age_days
+	data.dicomweb.posture.undisputed(posture)
 }
+
+# METADATA
+# description: Whether no source says of an attribute that it is bad, beside the one that counts most.
+undisputed(posture) if {
+	data.dicomweb.posture.all_true(object.get(posture, "disk_encryption", {"others": []}).others)
+	data.dicomweb.posture.all_true(object.get(posture, "firewall", {"others": []}).others)
+	data.dicomweb.posture.all_true(object.get(posture, "malware_protection", {"others": []}).others)
+	data.dicomweb.posture.all_true(object.get(posture, "screen_lock", {"others": []}).others)
+	data.dicomweb.posture.all_recent(object.get(posture, "patch_age_days", {"others": []}).others)
+}
+
+# METADATA
+# description: Whether every claim of a list says true.
+all_true(claims) if {
+	is_array(claims)
+	every claim in claims { claim.value == true }
+}
+
+# METADATA
+# description: |
+#   Whether every claim of a list says an age of patches within data.limits.posture.patch_age_days. In Rego's order of
+#   types null and booleans stand before numbers and strings behind them: only a number is between two.
+all_recent(claims) if {
+	is_array(claims)
+	every claim in claims {
+		claim.value >= 0
+		claim.value <= data.limits.posture.patch_age_days
+	}
+}
+
+# METADATA
+# description: |
+#   Whether what is required is known from sources that are trusted enough for an action (data.limits.posture.minimum_trust,
+#   by action or "*"; null: no minimum). A word that is not among the ranks, on either side, is trusted for nothing. A
+#   device's first key is exempt: no management can know a device that it has not seen.
+trusted(action, posture) if {
+	object.get(data.limits.posture.minimum_trust, action, object.get(data.limits.posture.minimum_trust, "*", null)) == null
+} else if {
+	action == "enrol_key"
+	input.counters.enrolled_keys == 0
+} else if {
+	asked := object.get(data.limits.posture.minimum_trust, "*", null)
+	least := _ranks[object.get(data.limits.posture.minimum_trust, action, asked)]
+	every name in data.limits.posture.required { _ranks[posture[name].trust] >= least }
+}
+
+_ranks := {"reported": 0, "managed": 1, "attested": 2}
 
 # METADATA
 # title: Posture missing
 # description: A required attribute of the device is not known, or nothing is required, which is a mistake.
 # custom:
 #   code: posture-missing
-deny contains "posture-missing" if not _complete
+deny contains "posture-missing" if {
+	not _exempt
+	not _complete
+}
 
 # METADATA
 # title: Posture stale
 # description: What is known of the device has expired, or when it expires cannot be read.
 # custom:
 #   code: posture-stale
-deny contains "posture-stale" if not _fresh
+deny contains "posture-stale" if {
+	not _exempt
+	not _fresh
+}
 
 # METADATA
 # title: Disk not encrypted
@@ -41,7 +125,8 @@ deny contains "posture-stale" if not _fresh
 # custom:
 #   code: posture-disk-unencrypted
 deny contains "posture-disk-unencrypted" if {
-	not input.device.posture.disk_encryption.value == true
+	not _exempt
+	not _disk_encrypted
 	input.device.posture.disk_encryption
 }
 
@@ -51,12 +136,16 @@ deny contains "posture-disk-unencrypted" if {
 # custom:
 #   code: posture-patches-old
 deny contains "posture-patches-old" if {
+	not _exempt
 	not _recently_patched
 	input.device.posture.patch_age_days
 }
 
 # Without a limit, which is a mistake, nothing is known to be recent.
-deny contains "posture-patches-old" if not data.limits.posture.patch_age_days
+deny contains "posture-patches-old" if {
+	not _exempt
+	not data.limits.posture.patch_age_days
+}
 
 # METADATA
 # title: Screen not locked
@@ -64,7 +153,8 @@ deny contains "posture-patches-old" if not data.limits.posture.patch_age_days
 # custom:
 #   code: posture-screen-unlocked
 deny contains "posture-screen-unlocked" if {
-	not input.device.posture.screen_lock.value == true
+	not _exempt
+	not _screen_locked
 	input.device.posture.screen_lock
 }
 
@@ -74,7 +164,8 @@ deny contains "posture-screen-unlocked" if {
 # custom:
 #   code: posture-firewall-off
 deny contains "posture-firewall-off" if {
-	not input.device.posture.firewall.value == true
+	not _exempt
+	not _firewall_on
 	input.device.posture.firewall
 }
 
@@ -84,9 +175,27 @@ deny contains "posture-firewall-off" if {
 # custom:
 #   code: posture-malware-protection-off
 deny contains "posture-malware-protection-off" if {
-	not input.device.posture.malware_protection.value == true
+	not _exempt
+	not _malware_protected
 	input.device.posture.malware_protection
 }
+
+# METADATA
+# title: Trust too low
+# description: |
+#   The action demands that what is known of the device comes from a better source than the device's own word, or no
+#   demand can be read from data.limits.posture.minimum_trust.
+# custom:
+#   code: posture-trust-too-low
+deny contains "posture-trust-too-low" if {
+	not _exempt
+	not _trusted
+	_complete
+}
+
+_exempt if input.request.action in data.limits.posture.exempt_actions
+
+_trusted if data.dicomweb.posture.trusted(input.request.action, input.device.posture)
 
 _complete if {
 	count(data.limits.posture.required) > 0
@@ -100,8 +209,27 @@ _fresh if {
 	every attribute in input.device.posture { time.parse_rfc3339_ns(attribute.expires_at) > now }
 }
 
-# In Rego's order of types null and booleans stand before numbers and strings behind them: only a number is between two.
 _recently_patched if {
-	input.device.posture.patch_age_days.value >= 0
-	input.device.posture.patch_age_days.value <= data.limits.posture.patch_age_days
+	data.dicomweb.posture.all_recent([input.device.posture.patch_age_days])
+	data.dicomweb.posture.all_recent(input.device.posture.patch_age_days.others)
+}
+
+_disk_encrypted if {
+	input.device.posture.disk_encryption.value == true
+	data.dicomweb.posture.all_true(input.device.posture.disk_encryption.others)
+}
+
+_firewall_on if {
+	input.device.posture.firewall.value == true
+	data.dicomweb.posture.all_true(input.device.posture.firewall.others)
+}
+
+_malware_protected if {
+	input.device.posture.malware_protection.value == true
+	data.dicomweb.posture.all_true(input.device.posture.malware_protection.others)
+}
+
+_screen_locked if {
+	input.device.posture.screen_lock.value == true
+	data.dicomweb.posture.all_true(input.device.posture.screen_lock.others)
 }

@@ -21,9 +21,9 @@ reached(request, resource) if {
 # description: |
 #   Every action names an object unless it is listed here, so a new action is judged with its resource. A search names
 #   none: its rows are judged one by one. A store is asked about twice: before its body was read, when nothing is known of
-#   it, and once for each part, whose header is then the resource.
+#   it, and once for each part, whose header is then the resource. What is told of devices is about no object.
 names_no_object(request) if {
-	request.action == "search"
+	request.action in ["search", "report_posture", "manage_posture"]
 } else if {
 	request.action == "store"
 	request.instance == null

@@ -2,17 +2,32 @@
 # title: Subject
 # description: |
 #   Who asks, what for and to do what, whatever it is done to. One role has to permit all of it; where none does, these
-#   rules say what was missing.
+#   rules say what was missing. A device that tells of itself needs no role: it has to be one that this site knows.
 package dicomweb.subject
 
 # METADATA
+# description: Whether the device may tell of its own state, whoever uses it and whatever that state is.
+reports if {
+	_known_device
+	_may_report
+}
+
+# METADATA
 # title: Subject unknown
-# description: The certificate's name is not among the subjects of this site, or has no role.
+# description: |
+#   Neither the user nor, where no user is named, the certificate's name is among the subjects of this site; or it has no
+#   role. Of a device that tells of itself: neither its name nor its authority is one that this site knows.
 # custom:
 #   code: subject-unknown
 deny contains "subject-unknown" if {
+	not _reporting
 	not _suited
 	not _known
+}
+
+deny contains "subject-unknown" if {
+	_reporting
+	not _known_device
 }
 
 # METADATA
@@ -22,8 +37,14 @@ deny contains "subject-unknown" if {
 # custom:
 #   code: action-not-permitted
 deny contains "action-not-permitted" if {
+	not _reporting
 	not _suited
 	not _acting
+}
+
+deny contains "action-not-permitted" if {
+	_reporting
+	not _may_report
 }
 
 # Input of another version of the contract is not what these policies were written for.
@@ -37,12 +58,21 @@ deny contains "action-not-permitted" if not input.version == 1
 # custom:
 #   code: purpose-not-permitted
 deny contains "purpose-not-permitted" if {
+	not _reporting
 	not _suited
 	not _purposeful
 }
 
 # Helpers, and not calls after `not`: OPA evaluates what a call is given outside of the `not`, so that something undefined
 # would undo the denial there and not in the embedded engine.
+_reporting if input.request.action == "report_posture"
+
+_may_report if "report_posture" in input.subject.certificate.authority_actions
+
+_known_device if data.subjects[input.subject.certificate.name]
+
+_known_device if input.subject.certificate.authority in data.limits.posture.reporting_authorities
+
 _suited if count(data.dicomweb.lib.subject.suited) > 0
 
 _known if count(data.dicomweb.lib.subject.held) > 0

@@ -1,36 +1,14 @@
-"""The site's configuration: one TOML file, one frozen tree. Nothing else reads files or the environment for settings.
-
-Every key has its unit in its name and a description, from which ``docs/configuration.md`` is generated. Paths
-are relative to the file. Unknown keys, missing files and readable-by-others secrets end the start with the
-key's name (exit status 2); nothing falls back.
-"""
+"""What the other rooms are told."""
 
 from __future__ import annotations
 
-import tomllib
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
-from proxy.errors import ConfigurationError
-
-
-def _existing(path: Path, info: ValidationInfo) -> Path:
-    base: Path = (info.context or {}).get("base", Path())
-    return path if path.is_absolute() else (base / path)
-
-
-SitePath = Annotated[Path, AfterValidator(_existing)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+from proxy.config.base import Port, Seconds, Section, SitePath
 
 
 class Listen(Section):
@@ -110,31 +88,6 @@ class Limits(Section):
     search_bytes: int = Field(32 * 2**20, gt=0, description="Largest page of rows taken from the archive.")
 
 
-class Authority(Section):
-    """A certificate authority whose certificates are heard."""
-
-    name: str = Field(min_length=1, max_length=64, description="Name in policy input, records and metrics.")
-    certificate: SitePath = Field(description="PEM file: the authority's certificate, intermediates after it.")
-    crls: tuple[SitePath, ...] = Field(min_length=1, description="PEM or DER files: one CRL of each CA in the chain.")
-    actions: tuple[Action, ...] = Field(
-        default=("search", "metadata", "retrieve", "render", "bulkdata", "store"),
-        min_length=1,
-        description="What certificates of this authority may ask for, whatever policy says.",
-    )
-
-
-class Identify(Section):
-    authorities: tuple[Authority, ...] = Field(min_length=1, description="The authorities, at least one.")
-    device_san: Literal["uri", "dns"] = Field(
-        "uri", description="Kind of subject alternative name that names a device."
-    )
-    reload_s: Seconds = Field(1, description="How often authority and CRL files are looked at.")
-
-
-class PostureStoreSection(Section):
-    store: SitePath = Field(description="SQLite file of device posture.")
-
-
 class ArchiveSection(Section):
     """The DICOMweb archive, which stays as it is."""
 
@@ -201,72 +154,9 @@ class Lease(Section):
     poll_s: Seconds = Field(1, description="How often a stream under way looks whether its grounds still hold.")
 
 
-class Site(Section):
-    """A whole site."""
+class Remedy(Section):
+    """What to do about a reason, told in answers beside the built-in text."""
 
-    site: str = Field(pattern=r"^[a-z0-9-]{1,32}$", description="Name of the site in policy input and records.")
-    listen: Listen
-    limits: Limits = Limits()
-    identify: Identify
-    posture: PostureStoreSection
-    archive: ArchiveSection
-    policy: PolicySection
-    record: RecordSection
-    ledger: Ledger
-    lease: Lease = Lease()
-
-
-def load_site(path: Path) -> Site:
-    """Read and check a configuration file.
-
-    :raises ConfigurationError: naming the key and what is wrong with it
-    """
-    try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from error
-    try:
-        site = Site.model_validate(raw, context={"base": path.resolve().parent})
-    except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise ConfigurationError(f"{path}:\n  " + "\n  ".join(lines)) from error
-    _check_files(site)
-    return site
-
-
-def _check_files(site: Site) -> None:
-    needed: list[tuple[str, Path]] = [
-        ("listen.certificate", site.listen.certificate),
-        ("listen.key", site.listen.key),
-    ]
-    for number, authority in enumerate(site.identify.authorities):
-        needed.append((f"identify.authorities.{number}.certificate", authority.certificate))
-    secrets: list[tuple[str, Path]] = [("listen.key", site.listen.key)]
-    if site.archive.credentials_file is not None:
-        needed.append(("archive.credentials_file", site.archive.credentials_file))
-        secrets.append(("archive.credentials_file", site.archive.credentials_file))
-    if site.archive.ca_file is not None:
-        needed.append(("archive.ca_file", site.archive.ca_file))
-    for key, path in needed:
-        if not path.is_file():
-            raise ConfigurationError(f"{key}: {path} is not a file")
-    for key, path in secrets:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{key}: {path} can be read by others; chmod 600")
-    if not site.policy.directory.is_dir():
-        raise ConfigurationError(f"policy.directory: {site.policy.directory} is not a folder")
-
-
-def site_path(config: Path | None, directory: Path | None) -> Path:
-    """The file that ``--config FILE`` or, for a dev stack, ``--dir DIR`` names.
-
-    :raises ConfigurationError: both or neither were given
-    """
-    if (config is None) == (directory is None):
-        raise ConfigurationError("give --config FILE, or --dir DIR of a dev stack")
-    if config is not None:
-        return config
-    assert directory is not None  # noqa: S101 - narrowing, settled above
-    return directory / "dicomward.toml"
+    reason: str = Field(pattern=r"^[a-z0-9-]{1,64}$", description="Code of the reason, see docs/reasons.md.")
+    text: str = Field(min_length=1, max_length=500, description="What the site wants its users to do.")
+    link: str | None = Field(None, pattern=r"^https://[!-~]{1,400}$", description="Where that is explained.")

@@ -1,0 +1,41 @@
+"""What the journey needs of each room, as Protocols. Rooms implement them, simulators in tests implement them."""
+
+from proxy.ports.archive import Archive, ArchiveAnswer
+from proxy.ports.asking import Identifier, Interpreter, PolicyEngine, PostureDesk, PostureSource
+from proxy.ports.fulfilling import (
+    Dataset,
+    Fulfilment,
+    MultipartRules,
+    PartEvent,
+    PartReader,
+    Recoder,
+    RowShaper,
+    StoreReport,
+)
+from proxy.ports.peer import Body, Clock, Exchange
+from proxy.ports.recording import Observer, Recorder, SpoolReader, Suppressor
+
+__all__ = [
+    "Archive",
+    "ArchiveAnswer",
+    "Body",
+    "Clock",
+    "Dataset",
+    "Exchange",
+    "Fulfilment",
+    "Identifier",
+    "Interpreter",
+    "MultipartRules",
+    "Observer",
+    "PartEvent",
+    "PartReader",
+    "PolicyEngine",
+    "PostureDesk",
+    "PostureSource",
+    "Recoder",
+    "Recorder",
+    "RowShaper",
+    "SpoolReader",
+    "StoreReport",
+    "Suppressor",
+]

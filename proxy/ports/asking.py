@@ -1,0 +1,97 @@
+"""Who asks for what, and what policy says (steps 1, 2, 3 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from proxy.model import (
+    Arrival,
+    Capabilities,
+    DeviceId,
+    DicomRequest,
+    JsonObject,
+    Peer,
+    Posture,
+    PostureReport,
+    Principal,
+    Reason,
+    Refusal,
+    SiteRequest,
+    Taken,
+    Verdict,
+)
+
+
+class Identifier(Protocol):
+    def identify(self, peer: Peer, authorization: Sequence[bytes], now: datetime) -> Principal:
+        """Judge certificate and access token now. Never raises for what a peer can cause: reasons are in the value.
+
+        :param authorization: values of ``Authorization`` as sent; a secret, never repeated in what is returned
+        """
+        ...
+
+
+class PostureSource(Protocol):
+    def posture(self, device: DeviceId, now: datetime) -> Posture:
+        """What is known of the device.
+
+        :raises PostureUnavailableError: the store could not be read
+        """
+        ...
+
+
+class PostureDesk(Protocol):
+    """Takes in what is said of devices: reports of their own, and those of a management system."""
+
+    def longest(self, request: SiteRequest) -> int:
+        """Most bytes of a body that is read for this request."""
+        ...
+
+    def nonce(self, principal: Principal, now: datetime) -> str:
+        """What the device must sign with its next report: good for a minute, for this certificate and once."""
+        ...
+
+    async def examine(
+        self, body: bytes, peer: Peer, principal: Principal, request: SiteRequest, now: datetime
+    ) -> PostureReport | Reason:
+        """Check a report. Its nonce is spent, whatever comes of it.
+
+        :raises PostureUnavailableError: the store could not be read or written
+        """
+        ...
+
+    async def accept(self, report: PostureReport, now: datetime) -> Taken | Reason:
+        """Put what was examined in force.
+
+        A reason where a later report came in meanwhile, or nothing of it is newer than what is known.
+
+        :raises PostureUnavailableError: the store could not be written
+        """
+        ...
+
+
+class Interpreter(Protocol):
+    def __call__(self, arrival: Arrival) -> DicomRequest | SiteRequest | Capabilities | Refusal: ...
+
+
+class PolicyEngine(Protocol):
+    async def decide(self, policy_input: JsonObject) -> Verdict:
+        """One evaluation of ``data.dicomweb.authz.decision``.
+
+        :raises PolicyUnavailableError: undefined, malformed, late or no answer; never an allow
+        """
+        ...
+
+    async def visible(self, policy_input: JsonObject) -> frozenset[int]:
+        """One evaluation of ``data.dicomweb.authz.visible``: indices into ``rows`` of what may be seen.
+
+        :raises PolicyUnavailableError: as for :meth:`decide`
+        """
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Counts up when other policies or data come into force."""
+        ...
