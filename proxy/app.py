@@ -9,7 +9,9 @@ import logging
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from proxy import (
     __version__,
@@ -80,8 +82,11 @@ class App:
         self.identification = settings.identification(site, self.certificates)
         self.postures = posture.PostureStore(site.posture.store)
         self.desk = settings.desk(site, self.postures, self.certificates.device_id)
-        self.problems = settings.problems(site)
         self.engine = _engine(site, self.tally)
+        self.problems = settings.problems(site, lambda: self.engine.reasons)
+        self.counters = decide.Counters()
+        self.networks = decide.Networks({each.name: each.addresses for each in site.policy.networks})
+        self.timezone = ZoneInfo(site.policy.timezone)
         self.spool = record.Spool(
             site.record.directory,
             chain_id=site.ledger.chain_id,
@@ -119,6 +124,7 @@ class App:
             interpret=interpret.interpret,
             policy_input=self._policy_input,
             engine=self.engine,
+            counting=self.counters,
             fulfilment=fulfil.Fulfilling(site.listen.public_url),
             archive=_Archive(self.client, self.context),
             multipart=interpret.StrictMultipart(
@@ -147,7 +153,12 @@ class App:
         network: str,
         rows: Sequence[Row] = (),
     ) -> JsonObject:
-        environment = decide.Environment(site=self.site.site, origin=self.spool.origin.hex(), network=network)
+        environment = decide.Environment(
+            site=self.site.site,
+            origin=self.spool.origin.hex(),
+            network=self.networks.name(network),
+            local=now.astimezone(self.timezone),
+        )
         return decide.build_input(
             decision=decision,
             now=now,
@@ -157,6 +168,7 @@ class App:
             environment=environment,
             resource=resource,
             rows=rows,
+            counters=self.counters.before(principal, resource, now),
         )
 
     def _handler(self) -> arrive.Handler:
@@ -263,7 +275,9 @@ async def serve(site: Site) -> None:
 
 
 def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
-    return decide.ReloadingEngine(site.policy.directory, tally, deadline_s=site.policy.compile_s, clock=utc_now)
+    return decide.ReloadingEngine(
+        site.policy.directory or Path(), tally, deadline_s=site.policy.compile_s, clock=utc_now
+    )
 
 
 def _below_root(request: DicomRequest) -> str:

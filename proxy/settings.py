@@ -12,7 +12,7 @@ from proxy import answer, arrive, identify, posture
 from proxy.config import Site
 from proxy.errors import ConfigurationError
 from proxy.forward.archive_client import ArchiveSettings
-from proxy.model import DeviceId, Reason
+from proxy.model import DeviceId, PolicyReason
 
 
 def certificates(site: Site) -> identify.Certificates:
@@ -116,9 +116,9 @@ def desk(site: Site, store: posture.PostureStore, device_of: Callable[[str, str]
     )
 
 
-def problems(site: Site) -> answer.Problems:
+def problems(site: Site, policy_reasons: Callable[[], Mapping[str, PolicyReason]]) -> answer.Problems:
     return answer.Problems(
-        {Reason(each.reason): answer.Remedy(text=each.text, link=each.link) for each in site.remedies}
+        {each.reason: answer.Remedy(text=each.text, link=each.link) for each in site.remedies}, policy_reasons
     )
 
 

@@ -117,6 +117,10 @@ class Layout:
         return self.directory / "ledger.json"
 
     @property
+    def policy_store(self) -> Path:
+        return self.directory / "policies"
+
+    @property
     def anchor_status(self) -> Path:
         return self.directory / "anchor-status.json"
 

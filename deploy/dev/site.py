@@ -58,7 +58,11 @@ def site_settings(
         "identify": identify_settings(ports),
         "posture": _posture(layout, posture_valid_s),
         "archive": {"url": archive},
-        "policy": {"engine": "embedded", "directory": str(policies.resolve())},
+        "policy": {
+            "engine": "embedded",
+            "directory": str(policies.resolve()),
+            "store": str(layout.policy_store),
+        },
         "record": {"directory": layout.spool.name},
         "ledger": {
             "chain_id": chain_id,

@@ -10,9 +10,22 @@ force only after a child process has compiled and timed them; input that makes g
 supervisor of the worker has to.
 """
 
+from proxy.decide.counters import Counters
 from proxy.decide.embedded import EmbeddedEngine
-from proxy.decide.policies import PolicySet, read_policies
-from proxy.decide.policy_input import Environment, build_input
+from proxy.decide.metadata import kept_reasons
+from proxy.decide.policies import Kept, PolicySet, read_policies
+from proxy.decide.policy_input import Environment, Networks, build_input
 from proxy.decide.reload import ReloadingEngine
 
-__all__ = ["EmbeddedEngine", "Environment", "PolicySet", "ReloadingEngine", "build_input", "read_policies"]
+__all__ = [
+    "Counters",
+    "EmbeddedEngine",
+    "Environment",
+    "Kept",
+    "Networks",
+    "PolicySet",
+    "ReloadingEngine",
+    "build_input",
+    "kept_reasons",
+    "read_policies",
+]

@@ -13,8 +13,9 @@ from typing import Final
 import orjson
 
 from proxy.decide.embedded import EmbeddedEngine
-from proxy.decide.example import example_input
+from proxy.decide.example import MOMENT, example_input
 from proxy.decide.policies import PolicySet
+from proxy.decide.prepared import prepare
 from proxy.errors import PolicyInvalidError, PolicyUnavailableError
 from proxy.model import Action, JsonObject
 
@@ -69,7 +70,7 @@ def examine(policies: PolicySet) -> None:
 
     :raises PolicyInvalidError: one of these does not hold
     """
-    engine = EmbeddedEngine(policies)
+    engine = EmbeddedEngine(prepare(policies, MOMENT))
     _ask(engine, {}, must_deny=True)
     data = orjson.loads(policies.data())
     devices, users = _named(data, "subjects"), _named(data, "users")

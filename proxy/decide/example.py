@@ -60,7 +60,7 @@ def example_input(name: str, action: Action, user: str | None = None) -> JsonObj
         request=_request(action),
         principal=_principal(name, user),
         posture=_posture(),
-        environment=Environment(site="example", origin="", network=""),
+        environment=Environment(site="example", origin="", network="", local=MOMENT),
         resource=None if action in _OWN else resource,
         rows=example_rows(resource, _ROWS),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,9 @@ from pathlib import Path
 from proxy.decide.candidate import try_in_child
 from proxy.decide.embedded import EmbeddedEngine
 from proxy.decide.policies import PolicySet, read_policies
+from proxy.decide.prepared import Prepared, prepare
 from proxy.errors import ConfigurationError, PolicyInvalidError, PolicyUnavailableError
-from proxy.model import JsonObject, PolicyDigest, Verdict
+from proxy.model import JsonObject, PolicyDigest, PolicyReason, Verdict
 from proxy.ports import Observer
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class ReloadingEngine:
         try:
             policies = read_policies(folder)
             try_in_child(policies, deadline_s)
-            self._engine = EmbeddedEngine(policies)
+            self._take(prepare(policies, clock()))
         except (PolicyInvalidError, PolicyUnavailableError) as error:
             raise ConfigurationError(f"policies in {folder}: {error.detail}") from error
         self._generation = 1
@@ -61,6 +62,14 @@ class ReloadingEngine:
         self._pending = self._refused = ""
         observer.count("policy_reload", {"result": "loaded"})
 
+    def _take(self, prepared: Prepared) -> None:
+        self._engine = EmbeddedEngine(prepared)
+        self._prepared = prepared
+
+    @property
+    def reasons(self) -> Mapping[str, PolicyReason]:
+        return self._prepared.reasons
+
     @property
     def generation(self) -> int:
         """Counts up with every set of policies that comes into force."""
@@ -68,7 +77,7 @@ class ReloadingEngine:
 
     @property
     def digest(self) -> PolicyDigest:
-        return self._engine.digest
+        return self._prepared.digest
 
     @property
     def loaded_at(self) -> datetime:
@@ -102,7 +111,7 @@ class ReloadingEngine:
         if isinstance(policies, str):
             if self._settled(policies):
                 self._refuse(policies, policies)
-        elif policies.digest == self._engine.digest:
+        elif policies.digest == self._prepared.digest:
             self._pending = self._refused = ""
             self._last_error = None
         elif self._settled(policies.digest):
@@ -120,7 +129,7 @@ class ReloadingEngine:
             self._refuse(policies.digest if fault.final else "", fault.detail)
             return
         try:
-            self._engine = EmbeddedEngine(policies)  # here: an engine belongs to the thread that made it
+            self._take(prepare(policies, self._clock()))  # here: an engine belongs to the thread that made it
         except PolicyInvalidError as error:
             self._refuse(policies.digest, error.detail)
             return
@@ -129,13 +138,13 @@ class ReloadingEngine:
         self._last_error = None
         self._refused = ""
         self._observer.count("policy_reload", {"result": "loaded"})
-        _log.info("policies %s are in force", self._engine.digest)
+        _log.info("policies %s are in force", self._prepared.digest)
 
     def _refuse(self, seen: str, detail: str) -> None:
         self._refused = seen
         self._last_error = detail
         self._observer.count("policy_reload", {"result": "rejected"})
-        _log.error("policies in %s refused, %s stay in force: %s", self._folder, self._engine.digest, detail)
+        _log.error("policies in %s refused, %s stay in force: %s", self._folder, self._prepared.digest, detail)
 
 
 # What follows runs on another thread. It gives faults back as values: an exception would carry frames of the loop, and

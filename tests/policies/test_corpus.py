@@ -191,7 +191,7 @@ def corpus() -> list[tuple[JsonObject, dict[str, Any]]]:
         policy_input = build_input(
             decision=DecisionId(f"{number:032x}"),
             now=NOW,
-            environment=Environment(site="dev", origin="", network=""),
+            environment=Environment(site="dev", origin="", network="", local=NOW),
             **{key: value for key, value in facts.items() if key != "name"},
         )
         cases.append((policy_input, facts))

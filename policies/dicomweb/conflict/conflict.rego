@@ -17,11 +17,12 @@ tolerated(request, resource) if {
 }
 
 # METADATA
-# title: Study mismatch
+# title: A part does not fit the study it goes to
 # description: |
 #   An attribute of a stored part is another than in the study or series it goes to, or it is not known whether it is.
 # custom:
 #   code: study-mismatch
+#   remedy: Check its study and patient.
 deny contains "study-mismatch" if {
 	input.request.action == "store"
 	not _tolerated

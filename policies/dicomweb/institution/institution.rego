@@ -4,20 +4,22 @@
 package dicomweb.institution
 
 # METADATA
-# title: Institution not granted
+# title: The object belongs to an institution you may not see
 # description: The object belongs to an institution, or to none, that the subject does not reach.
 # custom:
 #   code: institution-not-granted
+#   remedy: Ask your security team for the institution.
 deny contains "institution-not-granted" if {
 	not _granted
 	not _partly_granted
 }
 
 # METADATA
-# title: Partial study
+# title: Part of the study belongs to an institution you may not see
 # description: Some series of the study belong to an institution that the subject reaches and some do not.
 # custom:
 #   code: partial-study
+#   remedy: Retrieve the series you may see one by one.
 deny contains "partial-study" if {
 	not _granted
 	_partly_granted

@@ -4,10 +4,11 @@
 package dicomweb.modality
 
 # METADATA
-# title: Modality not granted
+# title: The object has a modality you may not see
 # description: The object has a modality, or none, that no role of the subject covers together with its others.
 # custom:
 #   code: modality-not-granted
+#   remedy: Ask your security team for the modality.
 deny contains "modality-not-granted" if not _granted
 
 _granted if {

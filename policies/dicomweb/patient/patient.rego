@@ -4,10 +4,11 @@
 package dicomweb.patient
 
 # METADATA
-# title: Patient not granted
+# title: The object belongs to a patient you may not see
 # description: The object is of a patient, or of none, that the subject does not reach.
 # custom:
 #   code: patient-not-granted
+#   remedy: Ask your security team for the patient.
 deny contains "patient-not-granted" if not _granted
 
 _granted if {

@@ -100,30 +100,33 @@ trusted(action, posture) if {
 _ranks := {"reported": 0, "managed": 1, "attested": 2}
 
 # METADATA
-# title: Posture missing
+# title: An attribute of the device's posture is not known
 # description: A required attribute of the device is not known, or nothing is required, which is a mistake.
 # custom:
 #   code: posture-missing
+#   remedy: Let the device report its posture and try again.
 deny contains "posture-missing" if {
 	not _exempt
 	not _complete
 }
 
 # METADATA
-# title: Posture stale
+# title: The device's posture has expired
 # description: What is known of the device has expired, or when it expires cannot be read.
 # custom:
 #   code: posture-stale
+#   remedy: Let the device report its posture and try again.
 deny contains "posture-stale" if {
 	not _exempt
 	not _fresh
 }
 
 # METADATA
-# title: Disk not encrypted
+# title: The device's disk is not encrypted
 # description: The device keeps its disk in the clear.
 # custom:
 #   code: posture-disk-unencrypted
+#   remedy: Switch on disk encryption.
 deny contains "posture-disk-unencrypted" if {
 	not _exempt
 	not _disk_encrypted
@@ -131,10 +134,11 @@ deny contains "posture-disk-unencrypted" if {
 }
 
 # METADATA
-# title: Patches old
+# title: The device's system is not patched
 # description: The device's last update is longer ago than data.limits.posture.patch_age_days.
 # custom:
 #   code: posture-patches-old
+#   remedy: Install the pending updates.
 deny contains "posture-patches-old" if {
 	not _exempt
 	not _recently_patched
@@ -148,10 +152,11 @@ deny contains "posture-patches-old" if {
 }
 
 # METADATA
-# title: Screen not locked
+# title: The device's screen does not lock
 # description: The device does not lock its screen by itself.
 # custom:
 #   code: posture-screen-unlocked
+#   remedy: Switch on the screen lock.
 deny contains "posture-screen-unlocked" if {
 	not _exempt
 	not _screen_locked
@@ -159,10 +164,11 @@ deny contains "posture-screen-unlocked" if {
 }
 
 # METADATA
-# title: Firewall off
+# title: The device's firewall is off
 # description: The device's firewall is off.
 # custom:
 #   code: posture-firewall-off
+#   remedy: Switch on the firewall.
 deny contains "posture-firewall-off" if {
 	not _exempt
 	not _firewall_on
@@ -170,10 +176,11 @@ deny contains "posture-firewall-off" if {
 }
 
 # METADATA
-# title: Malware protection off
+# title: The device has no malware protection
 # description: The device runs no protection against malware.
 # custom:
 #   code: posture-malware-protection-off
+#   remedy: Switch it on.
 deny contains "posture-malware-protection-off" if {
 	not _exempt
 	not _malware_protected
@@ -181,12 +188,13 @@ deny contains "posture-malware-protection-off" if {
 }
 
 # METADATA
-# title: Trust too low
+# title: What is known of the device was only said by itself
 # description: |
 #   The action demands that what is known of the device comes from a better source than the device's own word, or no
 #   demand can be read from data.limits.posture.minimum_trust.
 # custom:
 #   code: posture-trust-too-low
+#   remedy: This action needs a device that your site's management tells about.
 deny contains "posture-trust-too-low" if {
 	not _exempt
 	not _trusted

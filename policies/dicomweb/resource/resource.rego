@@ -30,10 +30,11 @@ names_no_object(request) if {
 }
 
 # METADATA
-# title: Resource unknown
+# title: The archive has no such object
 # description: The archive holds no such object, or its attributes could not be learnt.
 # custom:
 #   code: resource-unknown
+#   remedy: Check the UID, or search for it.
 deny contains "resource-unknown" if {
 	not input.resource.known == true
 	not _names_no_object
