@@ -11,8 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from proxy.config.base import Seconds, Section, SitePath
 
-Name = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
-
 
 def _http(value: str) -> str:
     parts = urlsplit(value)
@@ -70,7 +68,7 @@ class OpaServer(Client):
 class Network(Section):
     """A name that policies know a network by."""
 
-    name: str = Name
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Value of environment.network in policy input.")
     addresses: tuple[str, ...] = Field(min_length=1, description="Networks in CIDR notation.")
 
     @field_validator("addresses")
