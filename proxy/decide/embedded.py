@@ -7,18 +7,21 @@ fastest correct way in and out that was measured; the engine computes a rule onc
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import orjson
 import regorus
 
-from proxy.decide.calls import check_calls
 from proxy.decide.engine import Pulse
-from proxy.decide.prepared import Prepared
+from proxy.decide.prepared import Prepared, brief
+from proxy.decide.references import Tree
 from proxy.decide.verdict import load, parse_verdict, parse_visible
 from proxy.errors import PolicyInvalidError, PolicyUnavailableError
 from proxy.model import JsonObject, Verdict
 
 DECISION = "data.dicomweb.authz.decision"
 VISIBLE = "data.dicomweb.authz.visible"
+_ABSENT: Final[Any] = object()
 
 
 class EmbeddedEngine:
@@ -30,19 +33,19 @@ class EmbeddedEngine:
     def __init__(self, prepared: Prepared, pulse: Pulse | None = None) -> None:
         """Compile.
 
-        :raises PolicyInvalidError: a module does not parse, or calls what it may not; the message names the file
+        :raises PolicyInvalidError: a module does not parse, or its data does not; the message names the file
         """
         self._prepared = prepared
+        self._inputs = prepared.inputs
         self._pulse = pulse
         self._engine = regorus.Engine()
         self._engine.set_gather_prints(True)
         try:
             for path, text in prepared.modules:
                 self._engine.add_policy(path, text)
-            check_calls(orjson.loads(self._engine.get_ast_as_json()), prepared.builtins)
             self._engine.add_data_json(prepared.data)
         except RuntimeError as error:
-            raise PolicyInvalidError(_brief(error)) from error
+            raise PolicyInvalidError(brief(error)) from error
 
     def decide_now(self, policy_input: JsonObject) -> Verdict:
         """One evaluation of ``decision``.
@@ -63,10 +66,10 @@ class EmbeddedEngine:
         if self._pulse is not None:
             self._pulse.began(self._prepared.digest)
         try:
-            self._engine.set_input_json(orjson.dumps(policy_input).decode())
+            self._engine.set_input_json(orjson.dumps(_only(policy_input, self._inputs)).decode())
             result: str = self._engine.eval_rule_as_json(rule)
         except (RuntimeError, TypeError) as error:
-            raise PolicyUnavailableError(_brief(error)) from error
+            raise PolicyUnavailableError(brief(error)) from error
         except BaseException as error:
             # A panic of the native engine is no Exception. Nothing here awaits, so all else that is none is a signal.
             if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -78,9 +81,15 @@ class EmbeddedEngine:
         return result
 
 
-def _brief(error: Exception) -> str:
-    """The engine's message on one line, without its stack."""
-    return " ".join(str(error).partition("Stack backtrace")[0].split()) or type(error).__name__
+def _only(value: JsonObject, tree: Tree) -> JsonObject:
+    """The members that policies refer to: to read the others costs the engine more than the decision."""
+    if tree is None or type(value) is not dict:
+        return value
+    return {
+        name: member if below is None else _only(member, below)  # type: ignore[arg-type]
+        for name, below in tree.items()
+        if (member := value.get(name, _ABSENT)) is not _ABSENT
+    }
 
 
 class Embedded:

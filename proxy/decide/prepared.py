@@ -3,17 +3,31 @@
 What follows from data alone is worked out once and not by every decision: the packages below
 ``data.dicomweb.prepared``, which never look at ``input``, are evaluated when policies are loaded, and their outcome
 takes their place as data. Sections of data that only they read are left out then. Both engines are given the same.
+
+1. Every module parses; those below ``dicomweb.prepared`` refer to data and to each other alone.
+2. They are evaluated. Their outcome is JSON: a set would come out as an array, so it is refused.
+3. Every call of the other modules is resolved (``calls.py``). Data that none of them refers to is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any, Final
 
+import orjson
+import regorus
+
+from proxy.decide.calls import check_calls
 from proxy.decide.metadata import reasons_of
 from proxy.decide.policies import PolicySet
+from proxy.decide.references import Path, Tree, package_of, references, tree_of
+from proxy.errors import PolicyInvalidError
 from proxy.model import PolicyDigest, PolicyReason
+
+PREPARED: Final = ("dicomweb", "prepared")
+_QUERY: Final = "data.dicomweb.prepared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,8 @@ class Prepared:
     data: str
     """One JSON object: what is loaded beside."""
     builtins: frozenset[str]
+    inputs: Tree
+    """Members of input that the modules refer to."""
     reasons: Mapping[str, PolicyReason]
     as_of: datetime
     """When the policies were issued, or read where nobody says so."""
@@ -33,15 +49,142 @@ class Prepared:
     def digest(self) -> PolicyDigest:
         return self.policies.digest
 
+    def to_bytes(self) -> bytes:
+        """All but the source: a line of JSON, and the data behind it as it is."""
+        told = {
+            "digest": self.digest,
+            "modules": [path for path, _ in self.modules],
+            "builtins": sorted(self.builtins),
+            "inputs": self.inputs,
+            "reasons": [asdict(reason) for reason in self.reasons.values()],
+            "as_of": self.as_of,
+        }
+        return orjson.dumps(told) + b"\n" + self.data.encode()
+
+
+def from_bytes(content: bytes, policies: PolicySet) -> Prepared:
+    """What :meth:`Prepared.to_bytes` gave in a process of ours, of the same policies. It is not judged again.
+
+    :raises PolicyInvalidError: it is of others, or is no such thing
+    """
+    head, _, data = content.partition(b"\n")
+    texts = dict(policies.modules())
+    try:
+        told = orjson.loads(head)
+        if told["digest"] != policies.digest:
+            raise PolicyInvalidError("what was prepared is of other policies")
+        return Prepared(
+            policies=policies,
+            modules=tuple((path, texts[path]) for path in told["modules"]),
+            data=data.decode(),
+            builtins=frozenset(told["builtins"]),
+            inputs=told["inputs"],
+            reasons={reason["code"]: PolicyReason(**reason) for reason in told["reasons"]},
+            as_of=datetime.fromisoformat(told["as_of"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise PolicyInvalidError("what was prepared cannot be read") from error
+
 
 def prepare(policies: PolicySet, as_of: datetime) -> Prepared:
-    """:raises PolicyInvalidError: something of the set cannot be read"""
-    modules = tuple(policies.modules())
+    """Takes some time where there is much data, and runs rules of the policies: for the child process.
+
+    :raises PolicyInvalidError: something of the set cannot be read, or is not what it has to be; the file is named
+    """
+    texts, builtins = dict(policies.modules()), policies.builtins()
+    data = orjson.loads(policies.data())
+    try:
+        trees: list[Any] = orjson.loads(_engine(texts).get_ast_as_json())
+        packages = [package_of(tree) for tree in trees]
+    except (KeyError, TypeError, IndexError, StopIteration) as error:
+        raise PolicyInvalidError("the engine's syntax tree has a shape that is not known here") from error
+    folded = [tree for tree, package in zip(trees, packages, strict=True) if package[:2] == PREPARED]
+    rest = [tree for tree, package in zip(trees, packages, strict=True) if package[:2] != PREPARED]
+    roots = {package[0] for package in packages}
+    for tree in folded:
+        _check_folded(tree, roots)
+    check_calls(folded, builtins)
+    check_calls(rest, builtins)
+    outcome = _evaluate({_file(tree): texts[_file(tree)] for tree in folded}, data) if folded else None
+    kept = _referred(rest, data)
+    if outcome is not None:
+        kept["dicomweb"] = {"prepared": outcome}
+    modules = tuple((_file(tree), texts[_file(tree)]) for tree in rest)
     return Prepared(
         policies=policies,
         modules=modules,
-        data=policies.data(),
-        builtins=policies.builtins(),
-        reasons=reasons_of(modules),
+        data=orjson.dumps(kept).decode(),
+        builtins=builtins,
+        inputs=tree_of(path for tree in rest for path in references(_body(tree), "input")),
+        reasons=reasons_of(texts.items()),
         as_of=as_of,
     )
+
+
+def _engine(texts: Mapping[str, str]) -> regorus.Engine:
+    engine = regorus.Engine()
+    engine.set_gather_prints(True)
+    try:
+        for path, text in texts.items():
+            engine.add_policy(path, text)
+    except RuntimeError as error:
+        raise PolicyInvalidError(brief(error)) from error
+    return engine
+
+
+def _check_folded(tree: Any, roots: set[str]) -> None:
+    """It sees data and what else is folded: nothing that could see input."""
+    for _ in references(_body(tree), "input"):
+        raise PolicyInvalidError(f"{_file(tree)}: refers to input, and is evaluated before there is any")
+    for path in references(_body(tree), "data"):
+        if not path or (path[0] in roots and path[: len(PREPARED)] != PREPARED):
+            raise PolicyInvalidError(f"{_file(tree)}: refers to more than data and what is prepared of it")
+
+
+def _evaluate(texts: Mapping[str, str], data: dict[str, Any]) -> Any:
+    engine = _engine(texts)
+    try:
+        engine.add_data_json(orjson.dumps(data).decode())
+        value = engine.eval_query(_QUERY)["result"]
+        if not value or _holds_set(value):
+            raise PolicyInvalidError(f"{_QUERY} is undefined or holds a set: a comprehension in [] or {{k: v}} is none")
+        return orjson.loads(engine.eval_query_as_json(_QUERY))["result"][0]["expressions"][0]["value"]
+    except PolicyInvalidError:
+        raise
+    except RuntimeError as error:
+        raise PolicyInvalidError(brief(error)) from error
+    except BaseException as error:
+        # A panic of the native engine is no Exception.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise PolicyInvalidError(f"{_QUERY}: the engine panicked") from error
+
+
+def _holds_set(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_set(member) for member in value.values())
+    if isinstance(value, list):
+        return any(_holds_set(item) for item in value)
+    return isinstance(value, set | frozenset)
+
+
+def _referred(trees: Sequence[Any], data: dict[str, Any]) -> dict[str, Any]:
+    paths: set[Path] = {path for tree in trees for path in references(_body(tree), "data")}
+    if () in paths:
+        return dict(data)
+    named = {path[0] for path in paths}
+    return {section: value for section, value in data.items() if section in named}
+
+
+def _body(tree: Any) -> list[Any]:
+    """What can refer to something: a package's own name is no reference."""
+    return [tree["ast"]["rules"], tree["ast"]["imports"]]
+
+
+def _file(tree: Any) -> str:
+    return str(tree["source"]["file"])
+
+
+def brief(error: Exception) -> str:
+    """The engine's message on one line, without its stack."""
+    return " ".join(str(error).partition("Stack backtrace")[0].split()) or type(error).__name__
