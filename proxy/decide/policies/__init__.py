@@ -1,7 +1,27 @@
 """Sets of policies: where they come from, what names them, and where they are kept."""
 
-from proxy.decide.policies.folder import read_policies
+from proxy.decide.policies.bundle import SignedPolicies, pack, signed_bundle, unpack_verified
+from proxy.decide.policies.folder import read_files, read_policies
 from proxy.decide.policies.kept import InForce, Kept
-from proxy.decide.policies.policy_set import CAPABILITIES, PolicySet
+from proxy.decide.policies.policy_set import CAPABILITIES, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, PolicySet
+from proxy.decide.policies.signing import SigningKey, VerificationKey, signing_key, verification_key
 
-__all__ = ["CAPABILITIES", "InForce", "Kept", "PolicySet", "read_policies"]
+__all__ = [
+    "CAPABILITIES",
+    "MAX_FILES",
+    "MAX_FILE_BYTES",
+    "MAX_TOTAL_BYTES",
+    "InForce",
+    "Kept",
+    "PolicySet",
+    "SignedPolicies",
+    "SigningKey",
+    "VerificationKey",
+    "pack",
+    "read_files",
+    "read_policies",
+    "signed_bundle",
+    "signing_key",
+    "unpack_verified",
+    "verification_key",
+]

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
-from proxy.decide.policies.policy_set import CAPABILITIES, PolicySet
+from proxy.decide.policies.policy_set import CAPABILITIES, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, PolicySet
 from proxy.errors import PolicyInvalidError
-
-MAX_FILES: Final = 512
-MAX_FILE_BYTES: Final = 1 << 20
-MAX_TOTAL_BYTES: Final = 8 << 20
 
 
 def read_policies(folder: Path) -> PolicySet:
-    """All that counts in a folder.
+    """All that counts in a folder, as a set.
+
+    :raises PolicyInvalidError: as :func:`read_files`; or data or the list of built-ins is not what they have to be
+    """
+    return PolicySet(files=read_files(folder))
+
+
+def read_files(folder: Path) -> Mapping[str, bytes]:
+    """All that counts in a folder, by path.
 
     :raises PolicyInvalidError: it cannot be read, holds a link, or more than is reasonable
     """
@@ -40,7 +43,7 @@ def read_policies(folder: Path) -> PolicySet:
         raise PolicyInvalidError(f"{error.filename or folder}: {error.strerror}") from error
     if not any(path.endswith(".rego") for path in files):
         raise PolicyInvalidError(f"{folder}: holds no policy")
-    return PolicySet(files=files)
+    return files
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:

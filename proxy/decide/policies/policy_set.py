@@ -1,89 +1,118 @@
-"""A set of policies as one value: what is tried, compiled and named by the digest are the same bytes. Pure."""
+"""A set of policies as one value: what is tried, compiled and named by the digest is the same. Pure.
+
+The digest is over what policies mean to an engine and not over how they were carried, so a set has one digest whether
+it came from a folder or a bundle:
+
+    SHA-256( "dicomward/policies/v2" || for each piece: its length in eight bytes, then the piece )
+
+and the pieces are: path and text of each module, in the order of paths; the merged data as canonical JSON (members
+sorted, no white space); the names of the built-ins that policies may call, sorted, one a line.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 
+from proxy.decide.policies.plain_json import parse_object
 from proxy.errors import PolicyInvalidError
-from proxy.model import PolicyDigest
+from proxy.model import JsonObject, JsonValue, PolicyDigest
 
 CAPABILITIES: Final = "capabilities.json"
+DATA: Final = "data.json"
+MAX_FILES: Final = 512
+MAX_FILE_BYTES: Final = 16 << 20
+MAX_TOTAL_BYTES: Final = 32 << 20
 
-_DOMAIN: Final = b"dicomward/policies/v1"
+_DOMAIN: Final = b"dicomward/policies/v2"
 _RESERVED: Final = "dicomweb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySet:
-    """Files by path relative to the folder, with ``/``, as read at one moment. Nothing of them is judged yet."""
+    """Files by path with ``/``, as read at one moment: ``*.rego``, ``data/*.json`` or ``data.json``, and
+    ``capabilities.json``. Whether they compile is not judged yet."""
 
     files: Mapping[str, bytes]
     digest: PolicyDigest = field(init=False)
+    _modules: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
+    _data: str = field(init=False, repr=False, compare=False)
+    _builtins: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", _digest(self.files))
+        """:raises PolicyInvalidError: a module is not UTF-8; data is no JSON that every engine reads alike, or two
+        files define the same member; there is no list of built-ins"""
+        modules, data, builtins = tuple(_modules(self.files)), _data(self.files), _builtins(self.files)
+        object.__setattr__(self, "_modules", modules)
+        object.__setattr__(self, "_data", data.decode())
+        object.__setattr__(self, "_builtins", builtins)
+        object.__setattr__(self, "digest", _digest(modules, data, builtins))
 
     def modules(self) -> Iterator[tuple[str, str]]:
-        """Path and text of each Rego module, sorted by path.
-
-        :raises PolicyInvalidError: one is not UTF-8
-        """
-        for path in sorted(self.files):
-            if path.endswith(".rego"):
-                try:
-                    yield path, self.files[path].decode()
-                except UnicodeDecodeError as error:
-                    raise PolicyInvalidError(f"{path}: not UTF-8") from error
+        """Path and text of each Rego module, sorted by path."""
+        return iter(self._modules)
 
     def data(self) -> str:
-        """The members of all data files as one JSON object.
-
-        :raises PolicyInvalidError: a file is no JSON object, or two define the same member
-        """
-        merged: dict[str, object] = {}
-        for path in sorted(self.files):
-            if not path.startswith("data/"):
-                continue
-            for key, value in _json_object(path, self.files[path]).items():
-                if key in merged or key == _RESERVED:
-                    raise PolicyInvalidError(f"{path}: {key} is defined elsewhere too")
-                merged[key] = value
-        return orjson.dumps(merged).decode()
+        """The members of all data files as one JSON object, in canonical form."""
+        return self._data
 
     def builtins(self) -> frozenset[str]:
-        """Names of the built-ins that policies may call.
+        """Names of the built-ins that policies may call."""
+        return self._builtins
 
-        :raises PolicyInvalidError: there is no such list
-        """
-        if CAPABILITIES not in self.files:
-            raise PolicyInvalidError(f"{CAPABILITIES}: missing")
-        listed = _json_object(CAPABILITIES, self.files[CAPABILITIES]).get("builtins")
-        if not isinstance(listed, list) or not all(isinstance(b, dict) and "name" in b for b in listed):
-            raise PolicyInvalidError(f"{CAPABILITIES}: has no list of built-ins")
-        return frozenset(str(b["name"]) for b in listed)
+    def capabilities(self) -> bytes:
+        """The list of built-ins as it was read."""
+        return self.files[CAPABILITIES]
 
 
-def _json_object(path: str, content: bytes) -> dict[str, object]:
+def _modules(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    for path in sorted(files):
+        if path.endswith(".rego"):
+            try:
+                path.encode()
+                yield path, files[path].decode()
+            except UnicodeError as error:
+                raise PolicyInvalidError(f"{path!a}: not UTF-8") from error
+
+
+def _data(files: Mapping[str, bytes]) -> bytes:
+    merged: JsonObject = {}
+    for path in sorted(files):
+        if path != DATA and not path.startswith("data/"):
+            continue
+        for key, value in parse_object(path, files[path]).items():
+            if key in merged or key == _RESERVED:
+                raise PolicyInvalidError(f"{path}: {key} is defined elsewhere too")
+            merged[key] = value
     try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise PolicyInvalidError(f"{path}: {error}") from error
-    if not isinstance(value, dict):
-        raise PolicyInvalidError(f"{path}: is not a JSON object")
-    return value
+        return orjson.dumps(merged, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise PolicyInvalidError(f"data: {error}") from error
 
 
-def _digest(files: Mapping[str, bytes]) -> PolicyDigest:
-    """SHA-256 over sorted paths and contents, each preceded by its length in eight bytes."""
+def _builtins(files: Mapping[str, bytes]) -> frozenset[str]:
+    if CAPABILITIES not in files:
+        raise PolicyInvalidError(f"{CAPABILITIES}: missing")
+    listed: JsonValue = parse_object(CAPABILITIES, files[CAPABILITIES]).get("builtins")
+    if not isinstance(listed, list):
+        raise PolicyInvalidError(f"{CAPABILITIES}: has no list of built-ins")
+    names = set[str]()
+    for each in listed:
+        name = each.get("name") if isinstance(each, dict) else None
+        if not isinstance(name, str) or not name.isascii() or not name.isprintable():
+            raise PolicyInvalidError(f"{CAPABILITIES}: has no list of built-ins")
+        names.add(name)
+    return frozenset(names)
+
+
+def _digest(modules: tuple[tuple[str, str], ...], data: bytes, builtins: frozenset[str]) -> PolicyDigest:
     state = hashlib.sha256(_DOMAIN)
-    for path in sorted(files, key=os.fsencode):
-        for piece in (os.fsencode(path), files[path]):
-            state.update(len(piece).to_bytes(8, "big"))
-            state.update(piece)
+    pieces = [piece.encode() for module in modules for piece in module]
+    for piece in (*pieces, data, "\n".join(sorted(builtins)).encode()):
+        state.update(len(piece).to_bytes(8, "big"))
+        state.update(piece)
     return PolicyDigest(state.hexdigest())

@@ -1,0 +1,224 @@
+"""Policies as an OPA bundle: what a signer writes, a server hands out, and an OPA server loads as it is.
+
+    .manifest          {"revision": "<digest>", "roots": [""], "rego_version": 1,
+                        "metadata": {"dicomward": {"serial": 7, "issued_at": "2026-01-01T00:00:00Z"}}}
+    .signatures.json   see ``signing.py``; absent where nobody signed
+    capabilities.json  the built-ins that policies may call
+    data.json          all data as one object
+    <path>.rego        the modules
+
+1. Not more than a bounded size comes out of the compression, whatever is in it.
+2. Entries are plain files (folders count for nothing): no links, no devices, no gaps; each name stands once.
+3. The signature is verified before anything else is read.
+4. It names every file with its hash, and no file is there that it does not name.
+5. The manifest, which is signed too, holds the serial and when the bundle was issued, and no more than is known here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from proxy.decide.policies.plain_json import parse_object
+from proxy.decide.policies.policy_set import (
+    CAPABILITIES,
+    DATA,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    PolicySet,
+)
+from proxy.decide.policies.signing import (
+    MANIFEST,
+    SIGNATURES,
+    SigningKey,
+    VerificationKey,
+    file_hash,
+    plain_path,
+    sign,
+    signed_hashes,
+    signing_key,
+)
+from proxy.errors import PolicyInvalidError
+from proxy.model import MAX_INTEGER, PolicyDigest, wire_time
+
+MAX_BUNDLE_BYTES: Final = 40 << 20
+"""Compressed, and taken apart."""
+_MAX_ENTRIES: Final = 4 * MAX_FILES
+_HOW: Final = (
+    'its .manifest needs {"metadata": {"dicomward": {"serial": <a number that grows>, "issued_at": "<RFC 3339>"}}}: '
+    "write it with `dicomward policy bundle`, or add this before you sign"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPolicies:
+    """What a verified bundle holds."""
+
+    policies: PolicySet
+    serial: int
+    """Grows with every bundle that is signed."""
+    issued_at: datetime
+
+
+def signed_bundle(policies: PolicySet, serial: int, issued_at: datetime, key_pem: bytes, key_id: str) -> bytes:
+    """
+    :param key_pem: private key, EC P-256 or RSA
+    :raises ConfigurationError: the key cannot be used
+    """
+    return pack(
+        modules=policies.modules(),
+        data=policies.data(),
+        capabilities=policies.capabilities(),
+        digest=policies.digest,
+        serial=serial,
+        issued_at=issued_at,
+        key=signing_key(key_pem, key_id),
+    )
+
+
+def pack(
+    *,
+    modules: Iterable[tuple[str, str]],
+    data: str,
+    capabilities: bytes,
+    digest: PolicyDigest,
+    serial: int,
+    issued_at: datetime,
+    key: SigningKey | None = None,
+) -> bytes:
+    """A bundle; the same bytes for the same arguments where ``key`` is ``None``.
+
+    :param digest: goes into the manifest as its revision
+    """
+    files = {path: text.encode() for path, text in modules}
+    files[DATA], files[CAPABILITIES] = data.encode(), capabilities
+    files[MANIFEST] = orjson.dumps(
+        {
+            "revision": digest,
+            "roots": [""],
+            "rego_version": 1,
+            "metadata": {"dicomward": {"serial": serial, "issued_at": wire_time(issued_at)}},
+        }
+    )
+    if key is not None:
+        files[SIGNATURES] = sign(files, key)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(files):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(files[path]), 0o600
+            archive.addfile(entry, io.BytesIO(files[path]))
+    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+
+
+def unpack_verified(content: bytes, keys: Sequence[VerificationKey]) -> SignedPolicies:
+    """Steps 1 to 5.
+
+    :raises PolicyInvalidError: one of them does not hold; nothing of the bundle may be used
+    """
+    files = dict(_files(_inflated(content)))
+    signatures = files.pop(SIGNATURES, None)
+    if signatures is None:
+        raise PolicyInvalidError("the bundle is not signed")
+    hashes = signed_hashes(signatures, keys)
+    for path in files:
+        if path not in hashes:
+            raise PolicyInvalidError(f"{path}: is in the bundle, but not in its signature")
+    for path, (algorithm, told) in hashes.items():
+        if path not in files:
+            raise PolicyInvalidError(f"{path}: is in the bundle's signature, but not in the bundle")
+        if file_hash(path, files[path], algorithm) != told:
+            raise PolicyInvalidError(f"{path}: is not what was signed")
+    return _judged(files)
+
+
+def _judged(files: Mapping[str, bytes]) -> SignedPolicies:
+    if MANIFEST not in files:
+        raise PolicyInvalidError(f"the bundle has no manifest: {_HOW}")
+    manifest = parse_object(MANIFEST, files[MANIFEST])
+    if manifest.keys() - {"revision", "roots", "rego_version", "metadata"}:
+        raise PolicyInvalidError(f"{MANIFEST}: has members that are not known here")
+    if manifest.get("roots", [""]) != [""] or manifest.get("rego_version", 1) != 1:
+        raise PolicyInvalidError(f'{MANIFEST}: roots have to be [""], and rego_version 1')
+    metadata = manifest.get("metadata")
+    ours = metadata.get("dicomward") if isinstance(metadata, dict) else None
+    serial, issued_at = (ours.get("serial"), ours.get("issued_at")) if isinstance(ours, dict) else (None, None)
+    if type(serial) is not int or not 0 < serial <= MAX_INTEGER or not isinstance(issued_at, str):
+        raise PolicyInvalidError(f"the bundle has no serial and time of issue: {_HOW}")
+    return SignedPolicies(policies=PolicySet(files=_counted(files)), serial=serial, issued_at=_moment(issued_at))
+
+
+def _counted(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What policies consist of; tests may lie beside them."""
+    counted: dict[str, bytes] = {}
+    for path, content in files.items():
+        if path in (DATA, CAPABILITIES) or (path.endswith(".rego") and not path.endswith("_test.rego")):
+            counted[path] = content
+        elif path != MANIFEST and not path.endswith("_test.rego"):
+            raise PolicyInvalidError(
+                f"{path}: a bundle holds modules, {CAPABILITIES} and all data as one {DATA}, and nothing else"
+            )
+    if not any(path.endswith(".rego") for path in counted):
+        raise PolicyInvalidError("the bundle holds no policy")
+    if CAPABILITIES not in counted:
+        raise PolicyInvalidError(f"the bundle has no {CAPABILITIES} (`opa build` leaves it out): add it, then sign")
+    return counted
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PolicyInvalidError(f"{MANIFEST}: issued_at is no time by RFC 3339") from error
+    if moment.tzinfo is None:
+        raise PolicyInvalidError(f"{MANIFEST}: issued_at names no time zone")
+    return moment.astimezone(UTC)
+
+
+def _inflated(content: bytes) -> bytes:
+    engine = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        inflated = engine.decompress(content, MAX_BUNDLE_BYTES)
+    except zlib.error as error:
+        raise PolicyInvalidError("the bundle is not compressed by gzip") from error
+    if engine.unconsumed_tail:
+        raise PolicyInvalidError(f"the bundle holds more than {MAX_BUNDLE_BYTES} bytes")
+    if not engine.eof or engine.unused_data:
+        raise PolicyInvalidError("the bundle is cut off, or something follows it")
+    return inflated
+
+
+def _files(inflated: bytes) -> Iterator[tuple[str, bytes]]:
+    seen, total = set[str](), 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(inflated), mode="r:") as archive:
+            for number, entry in enumerate(archive):
+                if number >= _MAX_ENTRIES:
+                    raise PolicyInvalidError(f"the bundle has more than {_MAX_ENTRIES} entries")
+                if entry.isdir():
+                    continue
+                if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or entry.issparse():
+                    raise PolicyInvalidError(f"{entry.name[:200]!a}: is no plain file")
+                path = plain_path(entry.name)
+                total += entry.size
+                bound = MAX_TOTAL_BYTES if path == DATA else MAX_FILE_BYTES
+                if path in seen:
+                    raise PolicyInvalidError(f"{path}: stands twice in the bundle")
+                if len(seen) >= MAX_FILES + 4 or entry.size > bound or total > MAX_TOTAL_BYTES:
+                    raise PolicyInvalidError(f"{path}: the bundle holds more than {MAX_FILES} files or {bound} bytes")
+                seen.add(path)
+                content = archive.extractfile(entry)
+                if content is None or len(told := content.read()) != entry.size:
+                    raise PolicyInvalidError(f"{path}: is cut off")
+                yield path, told
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise PolicyInvalidError("the bundle is no tar archive") from error
