@@ -20,7 +20,6 @@ offset  what                                                                    
 
 from __future__ import annotations
 
-import asyncio
 import mmap
 import os
 from collections.abc import Mapping
@@ -104,12 +103,6 @@ class Pulse:
 
     def beat(self) -> None:
         self._numbers[_BEAT] = monotonic_ns()
-
-    async def run(self, interval_s: float) -> None:
-        """Beat, until cancelled."""
-        while True:
-            self.beat()
-            await asyncio.sleep(interval_s)
 
     @property
     def supervisor(self) -> int:
