@@ -11,21 +11,36 @@ supervisor of the worker has to.
 """
 
 from proxy.decide.counters import Counters
-from proxy.decide.embedded import EmbeddedEngine
+from proxy.decide.embedded import Embedded, EmbeddedEngine
 from proxy.decide.metadata import kept_reasons
-from proxy.decide.policies import Kept, PolicySet, read_policies
+from proxy.decide.policies import (
+    BundleServer,
+    Kept,
+    PolicySet,
+    PolledBundle,
+    WatchedFolder,
+    read_keys,
+    read_policies,
+    signed_bundle,
+)
 from proxy.decide.policy_input import Environment, Networks, build_input
-from proxy.decide.reload import ReloadingEngine
+from proxy.decide.supply import Supply
 
 __all__ = [
+    "BundleServer",
     "Counters",
+    "Embedded",
     "EmbeddedEngine",
     "Environment",
     "Kept",
     "Networks",
     "PolicySet",
-    "ReloadingEngine",
+    "PolledBundle",
+    "Supply",
+    "WatchedFolder",
     "build_input",
     "kept_reasons",
+    "read_keys",
     "read_policies",
+    "signed_bundle",
 ]

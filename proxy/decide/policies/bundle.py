@@ -7,42 +7,30 @@
     data.json          all data as one object
     <path>.rego        the modules
 
-1. Not more than a bounded size comes out of the compression, whatever is in it.
-2. Entries are plain files (folders count for nothing): no links, no devices, no gaps; each name stands once.
-3. The signature is verified before anything else is read.
-4. It names every file with its hash, and no file is there that it does not name.
-5. The manifest, which is signed too, holds the serial and when the bundle was issued, and no more than is known here.
+1. The archive is bounded and holds plain files alone (``archive.py``).
+2. The signature is verified before anything else is read.
+3. It names every file with its hash, and no file is there that it does not name.
+4. The manifest, which is signed too, holds the serial and when the bundle was issued, and no more than is known here.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 
+from proxy.decide.policies.archive import pack_files, unpack_files
 from proxy.decide.policies.plain_json import parse_object
-from proxy.decide.policies.policy_set import (
-    CAPABILITIES,
-    DATA,
-    MAX_FILE_BYTES,
-    MAX_FILES,
-    MAX_TOTAL_BYTES,
-    PolicySet,
-)
+from proxy.decide.policies.policy_set import CAPABILITIES, DATA, PolicySet
 from proxy.decide.policies.signing import (
     MANIFEST,
     SIGNATURES,
     SigningKey,
     VerificationKey,
     file_hash,
-    plain_path,
     sign,
     signed_hashes,
     signing_key,
@@ -50,9 +38,6 @@ from proxy.decide.policies.signing import (
 from proxy.errors import PolicyInvalidError
 from proxy.model import MAX_INTEGER, PolicyDigest, wire_time
 
-MAX_BUNDLE_BYTES: Final = 40 << 20
-"""Compressed, and taken apart."""
-_MAX_ENTRIES: Final = 4 * MAX_FILES
 _HOW: Final = (
     'its .manifest needs {"metadata": {"dicomward": {"serial": <a number that grows>, "issued_at": "<RFC 3339>"}}}: '
     "write it with `dicomward policy bundle`, or add this before you sign"
@@ -111,21 +96,15 @@ def pack(
     )
     if key is not None:
         files[SIGNATURES] = sign(files, key)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(files):
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(files[path]), 0o600
-            archive.addfile(entry, io.BytesIO(files[path]))
-    return gzip.compress(packed.getvalue(), compresslevel=6, mtime=0)
+    return pack_files(files)
 
 
 def unpack_verified(content: bytes, keys: Sequence[VerificationKey]) -> SignedPolicies:
-    """Steps 1 to 5.
+    """Steps 1 to 4.
 
     :raises PolicyInvalidError: one of them does not hold; nothing of the bundle may be used
     """
-    files = dict(_files(_inflated(content)))
+    files = unpack_files(content)
     signatures = files.pop(SIGNATURES, None)
     if signatures is None:
         raise PolicyInvalidError("the bundle is not signed")
@@ -182,43 +161,3 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise PolicyInvalidError(f"{MANIFEST}: issued_at names no time zone")
     return moment.astimezone(UTC)
-
-
-def _inflated(content: bytes) -> bytes:
-    engine = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        inflated = engine.decompress(content, MAX_BUNDLE_BYTES)
-    except zlib.error as error:
-        raise PolicyInvalidError("the bundle is not compressed by gzip") from error
-    if engine.unconsumed_tail:
-        raise PolicyInvalidError(f"the bundle holds more than {MAX_BUNDLE_BYTES} bytes")
-    if not engine.eof or engine.unused_data:
-        raise PolicyInvalidError("the bundle is cut off, or something follows it")
-    return inflated
-
-
-def _files(inflated: bytes) -> Iterator[tuple[str, bytes]]:
-    seen, total = set[str](), 0
-    try:
-        with tarfile.open(fileobj=io.BytesIO(inflated), mode="r:") as archive:
-            for number, entry in enumerate(archive):
-                if number >= _MAX_ENTRIES:
-                    raise PolicyInvalidError(f"the bundle has more than {_MAX_ENTRIES} entries")
-                if entry.isdir():
-                    continue
-                if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or entry.issparse():
-                    raise PolicyInvalidError(f"{entry.name[:200]!a}: is no plain file")
-                path = plain_path(entry.name)
-                total += entry.size
-                bound = MAX_TOTAL_BYTES if path == DATA else MAX_FILE_BYTES
-                if path in seen:
-                    raise PolicyInvalidError(f"{path}: stands twice in the bundle")
-                if len(seen) >= MAX_FILES + 4 or entry.size > bound or total > MAX_TOTAL_BYTES:
-                    raise PolicyInvalidError(f"{path}: the bundle holds more than {MAX_FILES} files or {bound} bytes")
-                seen.add(path)
-                content = archive.extractfile(entry)
-                if content is None or len(told := content.read()) != entry.size:
-                    raise PolicyInvalidError(f"{path}: is cut off")
-                yield path, told
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise PolicyInvalidError("the bundle is no tar archive") from error

@@ -8,9 +8,8 @@ are written beside their place and moved there, and a line of the history is one
 
 from __future__ import annotations
 
-import io
+import errno
 import os
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from typing import Final
 
 import orjson
 
+from proxy.decide.policies.archive import pack_files, unpack_files
 from proxy.decide.policies.policy_set import PolicySet
 from proxy.errors import ConfigurationError, PolicyInvalidError
 from proxy.model import PolicyDigest, wire_time
 
-_LONGEST: Final = 64 << 20
 _SIGN: Final = frozenset("0123456789abcdef")
 
 
@@ -35,11 +34,14 @@ class InForce:
     digest: PolicyDigest
     as_of: str
     at: str
+    serial: int | None = None
+    """Of the signed bundle that brought it."""
 
 
 class Kept:
     def __init__(self, folder: Path) -> None:
         """:raises ConfigurationError: the folder cannot be made"""
+        self.folder = folder
         self._sets, self._quarantined = folder / "sets", folder / "quarantined"
         self._history = folder / "history.jsonl"
         try:
@@ -49,24 +51,29 @@ class Kept:
             raise ConfigurationError(f"policy.store: {folder}: {error.strerror}") from error
 
     def keep(self, policies: PolicySet) -> None:
-        """:raises OSError: it cannot be written"""
-        path = self._path(policies.digest)
-        if path.exists():
-            return
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as archive:
-            for name in sorted(policies.files):
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = len(policies.files[name]), 0o600
-                archive.addfile(entry, io.BytesIO(policies.files[name]))
-        self._write(path, packed.getvalue())
+        """Durable when it returns. What was damaged since is written again.
 
-    def came_into_force(self, digest: PolicyDigest, as_of: datetime, at: datetime) -> None:
-        """:raises OSError: it cannot be written"""
-        line = orjson.dumps({"digest": digest, "as_of": wire_time(as_of), "at": wire_time(at)}) + b"\n"
-        descriptor = os.open(self._history, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        :raises OSError: it cannot be written
+        """
+        path, packed = self._path(policies.digest), pack_files(policies.files)
+        if not path.exists() or path.read_bytes() != packed:
+            self._write(path, packed)
+
+    def came_into_force(self, digest: PolicyDigest, as_of: datetime, at: datetime, serial: int | None = None) -> None:
+        """Durable when it returns.
+
+        :raises OSError: it cannot be written
+        """
+        told = {"digest": digest, "as_of": wire_time(as_of), "at": wire_time(at)}
+        line = orjson.dumps(told if serial is None else told | {"serial": serial}) + b"\n"
+        descriptor = os.open(self._history, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, line)
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line  # the line before was cut off: it must not take this one with it
+            if os.write(descriptor, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -81,16 +88,8 @@ class Kept:
     def read(self, digest: PolicyDigest) -> PolicySet:
         """:raises PolicyInvalidError: it is not here, or is not what its name says"""
         try:
-            with tarfile.open(self._path(digest), "r:gz") as archive:
-                files: dict[str, bytes] = {}
-                total = 0
-                for entry in archive:
-                    total += entry.size
-                    content = archive.extractfile(entry) if entry.isreg() and total <= _LONGEST else None
-                    if content is None:
-                        raise PolicyInvalidError(f"policies {digest}: what is kept of them is no set of policies")
-                    files[entry.name] = content.read()
-        except (OSError, tarfile.TarError, EOFError) as error:
+            files = unpack_files(self._path(digest).read_bytes())
+        except OSError as error:
             raise PolicyInvalidError(f"policies {digest} are not kept here, or cannot be read") from error
         policies = PolicySet(files=files)
         if policies.digest != digest:
@@ -126,6 +125,11 @@ class Kept:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         except OSError:
             Path(name).unlink(missing_ok=True)
             raise
@@ -141,6 +145,7 @@ def _checked(digest: PolicyDigest) -> PolicyDigest:
 def _told(line: bytes) -> InForce | None:
     try:
         value = orjson.loads(line)
-        return InForce(digest=PolicyDigest(value["digest"]), as_of=value["as_of"], at=value["at"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        digest = _checked(PolicyDigest(value["digest"]))
+        return InForce(digest=digest, as_of=str(value["as_of"]), at=str(value["at"]), serial=value.get("serial"))
+    except (orjson.JSONDecodeError, KeyError, TypeError, PolicyInvalidError):
         return None

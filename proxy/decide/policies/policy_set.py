@@ -18,6 +18,7 @@ from typing import Final
 
 import orjson
 
+from proxy.decide.policies.permitted import PERMITTED
 from proxy.decide.policies.plain_json import parse_object
 from proxy.errors import PolicyInvalidError
 from proxy.model import JsonObject, JsonValue, PolicyDigest
@@ -45,7 +46,7 @@ class PolicySet:
 
     def __post_init__(self) -> None:
         """:raises PolicyInvalidError: a module is not UTF-8; data is no JSON that every engine reads alike, or two
-        files define the same member; there is no list of built-ins"""
+        files define the same member; the list of built-ins is missing or longer than ``permitted.py``"""
         modules, data, builtins = tuple(_modules(self.files)), _data(self.files), _builtins(self.files)
         object.__setattr__(self, "_modules", modules)
         object.__setattr__(self, "_data", data.decode())
@@ -106,6 +107,8 @@ def _builtins(files: Mapping[str, bytes]) -> frozenset[str]:
         if not isinstance(name, str) or not name.isascii() or not name.isprintable():
             raise PolicyInvalidError(f"{CAPABILITIES}: has no list of built-ins")
         names.add(name)
+    if beyond := sorted(names - PERMITTED):
+        raise PolicyInvalidError(f"{CAPABILITIES}: policies may never call {', '.join(beyond[:5])[:200]}")
     return frozenset(names)
 
 

@@ -23,6 +23,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from proxy.decide.policies.archive import plain_path
 from proxy.decide.policies.plain_json import parse_object, unique
 from proxy.errors import ConfigurationError, PolicyInvalidError
 
@@ -141,17 +142,6 @@ def _verified(token: object, keys: Iterable[VerificationKey]) -> bytes:
             if isinstance(payload, bytes):
                 return payload
     raise PolicyInvalidError(f"{SIGNATURES}: no key that this site trusts signed it")
-
-
-def plain_path(name: str) -> str:
-    """A name of an archive or signature as a path of ours: ``./a/b`` and ``/a/b`` are ``a/b``.
-
-    :raises PolicyInvalidError: it leads elsewhere
-    """
-    path = name.removeprefix(".").removeprefix("/") if name.startswith(("./", "/")) else name
-    if not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
-        raise PolicyInvalidError(f"{name[:200]!a}: is no path within a bundle")
-    return path
 
 
 def file_hash(path: str, content: bytes, algorithm: str) -> str:
