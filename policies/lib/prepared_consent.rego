@@ -1,0 +1,163 @@
+# METADATA
+# title: Consents, prepared
+# description: |
+#   data.consents, in the shape of FHIR R4 Consent, and data.consent, as a decision looks them up. Evaluated once, when
+#   policies are loaded: nothing here may look at input.
+#
+#   Only active consents count. One of which a member, a code or a date is not what is known here forbids everything: what
+#   it was meant to say is not known. So does one that does not say whose it is, for all patients.
+package dicomweb.prepared.consent
+
+# METADATA
+# description: By patient, what each of the consents that count says.
+patients[id][position] := told if {
+	some position, consent in data.consents
+	_counts(consent)
+	id := _patient(consent)
+	told := _told(consent)
+}
+
+# METADATA
+# description: Positions in data.consents of those that forbid everything because what they say is not known here.
+malformed := [position |
+	some position, consent in data.consents
+	_counts(consent)
+	not _is_whole(consent)
+]
+
+# METADATA
+# description: Whether every consent that counts says whose it is.
+attributed if {
+	is_array(data.consents)
+	count([1 | some consent in data.consents; _counts(consent)]) == count([1 |
+		some consent in data.consents
+		_counts(consent)
+		_patient(consent)
+	])
+}
+
+# METADATA
+# description: Purposes that are permitted where no consent speaks of them.
+permitted := {code: true |
+	some code, _ in data.purposes
+	object.get(data.consent["default"], code, data.consent["default"]["*"]) == "permit"
+}
+
+# METADATA
+# description: Whether nothing is forbidden but by a consent.
+open if {
+	attributed
+	count(permitted) == count(data.purposes)
+}
+
+# METADATA
+# description: Purposes that no consent forbids.
+overriding := {code: true |
+	some code in data.consent.overriding_purposes
+	data.purposes[code]
+}
+
+_ended := ["draft", "proposed", "rejected", "inactive", "entered-in-error"]
+
+# Whatever is not known to have no force.
+_counts(consent) := false if {
+	consent.status in _ended
+} else := true
+
+_patient(consent) := id if {
+	is_string(consent.patient.identifier.value)
+	id := trim_space(consent.patient.identifier.value)
+	id != ""
+}
+
+_told(consent) := object.union(_rule(consent.provision), {"exceptions": exceptions}) if {
+	_is_whole(consent)
+	exceptions := [_rule(provision) | some provision in object.get(consent.provision, "provision", [])]
+} else := {"type": "malformed", "purposes": ["*"], "from": "", "until": "9", "exceptions": []}
+
+# What these rules know of a consent. Other members of FHIR's would change what it means.
+_is_whole(consent) if {
+	consent.status == "active"
+	consent.resourceType == "Consent"
+	object.remove(consent, _members) == {}
+	object.remove(consent.patient, ["reference", "type", "identifier", "display"]) == {}
+	exceptions := object.get(consent.provision, "provision", [])
+	is_array(exceptions)
+	_rule(object.remove(consent.provision, ["provision"]))
+	every provision in exceptions { _rule(provision) }
+}
+
+_members := [
+	"resourceType", "id", "meta", "language", "text", "identifier", "status", "scope", "category", "patient", "dateTime",
+	"performer", "organization", "sourceAttachment", "sourceReference", "provision",
+]
+
+_rule(provision) := {
+	"type": provision.type,
+	"purposes": purposes,
+	"from": _first(object.get(period, "start", null)),
+	"until": _last(object.get(period, "end", null)),
+} if {
+	provision.type in ["permit", "deny"]
+	object.remove(provision, ["type", "period", "purpose", "provision"]) == {}
+	period := object.get(provision, "period", {})
+	object.remove(period, ["start", "end"]) == {}
+	purposes := _purposes(object.get(provision, "purpose", null))
+}
+
+# A purpose and those that are kinds of it. Without any, all.
+_purposes(codings) := ["*"] if {
+	codings == null
+} else := sort(codes) if {
+	is_array(codings)
+	count(codings) > 0
+	every coding in codings {
+		object.remove(coding, ["system", "code", "display"]) == {}
+		coding.system == "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+		data.purposes[coding.code]
+	}
+	codes := {code |
+		some coding in codings
+		some code in array.concat([coding.code], object.get(data.consent.narrower, coding.code, []))
+	}
+}
+
+# The first and the last millisecond of what is written to the day or to the second.
+_first(moment) := "" if {
+	moment == null
+} else := concat("", [moment, "T00:00:00.000Z"]) if {
+	_is_day(moment)
+} else := concat("", [substring(moment, 0, 19), ".000Z"]) if {
+	_is_second(moment)
+} else := moment if {
+	_is_moment(moment)
+}
+
+_last(moment) := "9" if {
+	moment == null
+} else := concat("", [moment, "T23:59:59.999Z"]) if {
+	_is_day(moment)
+} else := concat("", [substring(moment, 0, 19), ".999Z"]) if {
+	_is_second(moment)
+} else := moment if {
+	_is_moment(moment)
+}
+
+_is_day(text) if {
+	is_string(text)
+	count(text) == 10
+	regex.match(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$`, text)
+}
+
+_is_second(text) if {
+	is_string(text)
+	count(text) == 20
+	_is_moment(concat("", [substring(text, 0, 19), ".000Z"]))
+	endswith(text, "Z")
+}
+
+_is_moment(text) if {
+	is_string(text)
+	count(text) == 24
+	regex.match(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`, text)
+}
