@@ -86,7 +86,7 @@ def _only(value: JsonObject, tree: Tree) -> JsonObject:
     if tree is None or type(value) is not dict:
         return value
     return {
-        name: member if below is None else _only(member, below)  # type: ignore[arg-type]
+        name: member if below is None else _only(member, below)
         for name, below in tree.items()
         if (member := value.get(name, _ABSENT)) is not _ABSENT
     }

@@ -22,7 +22,7 @@ import regorus
 from proxy.decide.calls import check_calls
 from proxy.decide.metadata import reasons_of
 from proxy.decide.policies import PolicySet
-from proxy.decide.references import Path, Tree, package_of, references, tree_of
+from proxy.decide.references import Path, Tree, package_of, private_rules, references, tree_of
 from proxy.errors import PolicyInvalidError
 from proxy.model import PolicyDigest, PolicyReason
 
@@ -105,7 +105,7 @@ def prepare(policies: PolicySet, as_of: datetime) -> Prepared:
         _check_folded(tree, roots)
     check_calls(folded, builtins)
     check_calls(rest, builtins)
-    outcome = _evaluate({_file(tree): texts[_file(tree)] for tree in folded}, data) if folded else None
+    outcome = _evaluate(folded, texts, data) if folded else None
     kept = _referred(rest, data)
     if outcome is not None:
         kept["dicomweb"] = {"prepared": outcome}
@@ -141,31 +141,50 @@ def _check_folded(tree: Any, roots: set[str]) -> None:
             raise PolicyInvalidError(f"{_file(tree)}: refers to more than data and what is prepared of it")
 
 
-def _evaluate(texts: Mapping[str, str], data: dict[str, Any]) -> Any:
-    engine = _engine(texts)
+def _evaluate(trees: Sequence[Any], texts: Mapping[str, str], data: dict[str, Any]) -> Any:
+    engine = _engine({_file(tree): texts[_file(tree)] for tree in trees})
     try:
         engine.add_data_json(orjson.dumps(data).decode())
-        value = engine.eval_query(_QUERY)["result"]
-        if not value or _holds_set(value):
-            raise PolicyInvalidError(f"{_QUERY} is undefined or holds a set: a comprehension in [] or {{k: v}} is none")
-        return orjson.loads(engine.eval_query_as_json(_QUERY))["result"][0]["expressions"][0]["value"]
-    except PolicyInvalidError:
-        raise
+        found = engine.eval_query(_QUERY)["result"]
+        if not found:
+            raise PolicyInvalidError(f"{_QUERY} is undefined")
+        value = found[0]["expressions"][0]["value"]
+        # Two outcomes of the same: the value shows what is a set, and JSON keeps integers as they are.
+        written = orjson.loads(engine.eval_query_as_json(_QUERY))["result"][0]["expressions"][0]["value"]
     except RuntimeError as error:
         raise PolicyInvalidError(brief(error)) from error
+    except PolicyInvalidError:
+        raise
     except BaseException as error:
         # A panic of the native engine is no Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise PolicyInvalidError(f"{_QUERY}: the engine panicked") from error
+    for tree in trees:
+        for name in private_rules(tree):
+            for outcome in (value, written):
+                _drop(outcome, (*package_of(tree)[len(PREPARED) :], name))
+    if (place := _set_within(value, _QUERY)) is not None:
+        raise PolicyInvalidError(f"{place} holds a set, which JSON does not have")
+    return written
 
 
-def _holds_set(value: object) -> bool:
+def _drop(outcome: Any, path: Path) -> None:
+    for member in path[:-1]:
+        outcome = outcome.get(member, {})
+    outcome.pop(path[-1], None)
+
+
+def _set_within(value: object, place: str) -> str | None:
+    """Where the first set is, of rules and not of what they say: that may be of patients."""
     if isinstance(value, Mapping):
-        return any(_holds_set(member) for member in value.values())
-    if isinstance(value, list):
-        return any(_holds_set(item) for item in value)
-    return isinstance(value, set | frozenset)
+        for name, member in value.items():
+            deeper = f"{place}.{name}" if place.count(".") < 4 else place
+            if (found := _set_within(member, deeper)) is not None:
+                return found
+    elif isinstance(value, list):
+        return next((place for item in value if _set_within(item, place) is not None), None)
+    return place if isinstance(value, set | frozenset) else None
 
 
 def _referred(trees: Sequence[Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,18 @@ def package_of(module: Any) -> Path:
     return (str(node["Var"]["value"]), *reversed(path))
 
 
+def private_rules(module: Any) -> set[str]:
+    """Names of its rules that begin with ``_``: no other package may rely on them."""
+    found = set()
+    for rule in module["ast"]["rules"]:
+        ((_, body),) = rule.items()
+        node = body["refr"] if "refr" in body else next(iter(body["head"].values()))["refr"]
+        while "Var" not in node:
+            node = next(iter(node.values()))["refr"]
+        found.add(str(node["Var"]["value"]))
+    return {name for name in found if name.startswith("_")}
+
+
 def tree_of(paths: Iterator[Path]) -> Tree:
     """The members that these paths need, and nothing beside them."""
     tree: Tree = {}

@@ -14,48 +14,39 @@ allow if decision.allow
 # title: Decision
 # description: "{allow, reasons, obligations}; reasons are sorted codes, empty if and only if allow is true."
 # entrypoint: true
-decision := {
-	"allow": true,
-	"reasons": [],
-	"obligations": sort(data.dicomweb.obligations.required),
-} if {
+decision := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1
 	input.request.action != "report_posture"
-	count(data.dicomweb.lib.subject.suited) > 0
+	grant := data.dicomweb.lib.subject.grant(input.request.action)
 	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-	data.dicomweb.resource.reached(input.request, input.resource)
-	data.dicomweb.conflict.tolerated(input.request, input.resource)
-} else := {
-	"allow": true,
-	"reasons": [],
-	"obligations": [],
-} if {
+	data.dicomweb.rate.permits(input.request.action)
+	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+	obligations := data.dicomweb.obligations.required(grant, input.request.action)
+} else := {"allow": true, "reasons": [], "obligations": []} if {
 	# By what the device is, and not by a role of who uses it: so nothing that is attached to a role comes with it.
 	input.version == 1
 	input.request.action == "report_posture"
 	data.dicomweb.subject.reports
 	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-} else := {
-	"allow": false,
-	"reasons": sort(reasons),
-	"obligations": _of_denials,
-}
-
-# How a denial is answered: as that of an absent object.
-_of_denials := [obligation |
-	some obligation in data.dicomweb.obligations.required
-	obligation.type == "hide"
-]
+	data.dicomweb.rate.permits(input.request.action)
+	data.dicomweb.site.permits(input.request.action, input.resource)
+} else := {"allow": false, "reasons": sort(reasons), "obligations": data.dicomweb.obligations.of_denials}
 
 # METADATA
 # description: Codes of what denies. Empty if and only if the conditions above hold, which is tested.
 reasons := union({
 	data.dicomweb.conflict.deny,
+	data.dicomweb.consent.deny,
+	data.dicomweb.department.deny,
+	data.dicomweb.hours.deny,
 	data.dicomweb.institution.deny,
 	data.dicomweb.modality.deny,
+	data.dicomweb.network.deny,
 	data.dicomweb.patient.deny,
 	data.dicomweb.posture.deny,
+	data.dicomweb.rate.deny,
 	data.dicomweb.resource.deny,
+	data.dicomweb.site.deny,
 	data.dicomweb.subject.deny,
 })
 
@@ -67,20 +58,14 @@ reasons := union({
 # entrypoint: true
 default visible := []
 
-visible := data.dicomweb.lib.reach.granted(data.dicomweb.lib.subject.roles("metadata"), input.rows, _named) if {
+visible := positions if {
 	input.version == 1
 	is_array(input.rows)
+	grant := data.dicomweb.lib.subject.grant("metadata")
 	data.dicomweb.posture.fit("metadata", input.device.posture)
-}
-
-_named := {
-	"patients": {row.patient_id | some row in input.rows},
-	"institutions": {name |
-		some row in input.rows
-		some name in row.institutions
-	},
-	"modalities": {name |
-		some row in input.rows
-		some name in row.modalities
-	},
+	data.dicomweb.rate.permits("metadata")
+	positions := [position |
+		some position, row in input.rows
+		data.dicomweb.resource.object_permitted(grant, "metadata", row)
+	]
 }

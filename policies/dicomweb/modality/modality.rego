@@ -22,6 +22,5 @@ _granted if {
 covering := [role |
 	input.resource.modalities[0]
 	some role in data.dicomweb.lib.subject.judged
-	covered := data.dicomweb.lib.reach.bound(object.get(role, "modalities", "*"), input.resource.modalities)
-	every modality in input.resource.modalities { modality in covered }
+	data.dicomweb.lib.reach.holds(role.bounds, "modalities", input.resource.modalities)
 ]

@@ -14,6 +14,5 @@ deny contains "patient-not-granted" if not _granted
 _granted if {
 	data.dicomweb.resource.not_judged
 } else if {
-	boundary := object.get(data.dicomweb.lib.subject.profile, "patients", "*")
-	input.resource.patient_id in data.dicomweb.lib.reach.bound(boundary, [input.resource.patient_id])
+	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "patients", [input.resource.patient_id])
 }

@@ -22,7 +22,7 @@ reports if {
 #   remedy: Ask your security team to enter the user or the device.
 deny contains "subject-unknown" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _known
 }
 
@@ -40,7 +40,7 @@ deny contains "subject-unknown" if {
 #   remedy: Ask your security team for the role.
 deny contains "action-not-permitted" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _acting
 }
 
@@ -62,7 +62,7 @@ deny contains "action-not-permitted" if not input.version == 1
 #   remedy: State a purpose that your role has.
 deny contains "purpose-not-permitted" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _purposeful
 }
 
@@ -72,11 +72,12 @@ _reporting if input.request.action == "report_posture"
 
 _may_report if "report_posture" in input.subject.certificate.authority_actions
 
-_known_device if data.subjects[input.subject.certificate.name]
+_known_device if data.dicomweb.prepared.subjects[input.subject.certificate.name]
 
 _known_device if input.subject.certificate.authority in data.limits.posture.reporting_authorities
 
-_suited if count(data.dicomweb.lib.subject.suited) > 0
+# Whether one of them counts at this hour and from here is said by rules of its own.
+_permitted if count(data.dicomweb.lib.subject.permitted) > 0
 
 _known if count(data.dicomweb.lib.subject.held) > 0
 
