@@ -133,7 +133,10 @@ def _judged(files: Mapping[str, bytes]) -> SignedPolicies:
     serial, issued_at = (ours.get("serial"), ours.get("issued_at")) if isinstance(ours, dict) else (None, None)
     if type(serial) is not int or not 0 < serial <= MAX_INTEGER or not isinstance(issued_at, str):
         raise PolicyInvalidError(f"the bundle has no serial and time of issue: {_HOW}")
-    return SignedPolicies(policies=PolicySet(files=_counted(files)), serial=serial, issued_at=_moment(issued_at))
+    counted = _counted(files)
+    if CAPABILITIES not in counted:
+        counted[CAPABILITIES] = _capabilities(ours)
+    return SignedPolicies(policies=PolicySet(files=counted), serial=serial, issued_at=_moment(issued_at))
 
 
 def _counted(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -148,9 +151,18 @@ def _counted(files: Mapping[str, bytes]) -> dict[str, bytes]:
             )
     if not any(path.endswith(".rego") for path in counted):
         raise PolicyInvalidError("the bundle holds no policy")
-    if CAPABILITIES not in counted:
-        raise PolicyInvalidError(f"the bundle has no {CAPABILITIES} (`opa build` leaves it out): add it, then sign")
     return counted
+
+
+def _capabilities(ours: object) -> bytes:
+    """From the manifest's ``metadata.dicomward.builtins``, a list of names, since ``opa build`` leaves the file out."""
+    names = ours.get("builtins") if isinstance(ours, dict) else None
+    if not isinstance(names, list):
+        raise PolicyInvalidError(
+            f"the bundle has no {CAPABILITIES}: add it before you sign; for `opa build`, which leaves it out, name the "
+            f"built-ins as metadata.dicomward.builtins in {MANIFEST}"
+        )
+    return orjson.dumps({"builtins": [{"name": name} for name in names]})
 
 
 def _moment(text: str) -> datetime:

@@ -32,6 +32,8 @@ MANIFEST: Final = ".manifest"
 STRUCTURED: Final = frozenset({"data.json", MANIFEST})
 """Names whose files are hashed as JSON values, wherever they lie."""
 MAX_SIGNATURE_BYTES: Final = 1 << 20
+_PLUGIN: Final = "_default"
+"""How OPA calls the form of signature that is described here."""
 _LEAST_RSA_BITS: Final = 2048
 _HASHES: Final[Mapping[str, Any]] = {
     "SHA-256": hashlib.sha256,
@@ -112,8 +114,8 @@ def signed_hashes(signatures: bytes, keys: Iterable[VerificationKey]) -> Mapping
     if len(signatures) > MAX_SIGNATURE_BYTES:
         raise PolicyInvalidError(f"{SIGNATURES}: is larger than {MAX_SIGNATURE_BYTES} bytes")
     listed = parse_object(SIGNATURES, signatures)
-    tokens = listed.get("signatures")
-    if listed.keys() != {"signatures"} or not isinstance(tokens, list) or len(tokens) != 1:
+    tokens = listed.pop("signatures", None)
+    if listed.get("plugin", _PLUGIN) != _PLUGIN or not isinstance(tokens, list) or len(tokens) != 1:
         raise PolicyInvalidError(f"{SIGNATURES}: has to hold one signature")
     claims = parse_object(SIGNATURES, _verified(tokens[0], keys))
     if claims.get("scope", "") != "":
