@@ -9,9 +9,7 @@ import logging
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from proxy import (
     __version__,
@@ -41,6 +39,7 @@ from proxy.model import (
     Row,
     SiteRequest,
 )
+from proxy.pulse import Pulse
 from proxy.rooms import Rooms
 from proxy.succession import Succession, last_origin
 
@@ -71,7 +70,7 @@ class _Archive:
 class App:
     """One worker: built, started, run until told to stop, and stopped, in that order."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, pulse: Pulse | None = None) -> None:
         """Build everything that can fail before a port is bound. To be called inside the running loop.
 
         :raises ConfigurationError: and nothing was started
@@ -82,11 +81,12 @@ class App:
         self.identification = settings.identification(site, self.certificates)
         self.postures = posture.PostureStore(site.posture.store)
         self.desk = settings.desk(site, self.postures, self.certificates.device_id)
-        self.engine = _engine(site, self.tally)
+        self.pulse = pulse
+        self.engine = settings.supply(site, decide.Embedded(pulse), self.tally, utc_now)
         self.problems = settings.problems(site, lambda: self.engine.reasons)
         self.counters = decide.Counters()
-        self.networks = decide.Networks({each.name: each.addresses for each in site.policy.networks})
-        self.timezone = ZoneInfo(site.policy.timezone)
+        self.networks = settings.networks(site)
+        self.timezone = settings.timezone(site)
         self.spool = record.Spool(
             site.record.directory,
             chain_id=site.ledger.chain_id,
@@ -111,6 +111,7 @@ class App:
         self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
         self.admin = watch.Admin(self.tally, self._ready)
         self._tasks: list[asyncio.Task[None]] = []
+        self._serving = False
         self.tally.add(*gauges(self, utc_now))
 
     def _rooms(self) -> Rooms:
@@ -197,26 +198,44 @@ class App:
         }
 
     async def start(self) -> None:
-        """:raises ConfigurationError: a port cannot be bound"""
+        """:raises ConfigurationError: a port cannot be bound, or no policies can be served"""
         site = self.site
-        await self.spool.record(
-            Kind.EVENT,
-            records.event("start", utc_now(), site=site.site, release=__version__, policy=self.engine.digest),
-        )
+        await self.admin.start(site.listen.admin_host, site.listen.admin_port)
+        await self.engine.start()
+        settings.check_remedies(site, self.engine.reasons)
+        await self._started()
         self._background(self.identification.watch(site.identify.reload_s), "identification")
         self._background(self.tls.watch(site.identify.reload_s), "server certificate")
         self._background(self.postures.watch(site.lease.poll_s), "posture")
-        self._background(self.engine.watch(site.policy.reload_s), "policy")
+        self._background(self._watch_policies(settings.poll_s(site)), "policy")
         self._background(self.suppression.run(), "suppression")
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")
-        await self.admin.start(site.listen.admin_host, site.listen.admin_port)
         # What is loaded stays: the collector need not look through it again while requests are served.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         await self.listener.start(site.listen.host, site.listen.port)
         logger.info("serving", extra={"host": site.listen.host, "port": site.listen.port})
+
+    async def _started(self) -> None:
+        now, looped = utc_now(), None if self.pulse is None else self.pulse.looped
+        if looped is not None:
+            await self.spool.record(Kind.EVENT, records.event("policy_quarantined", now, policy=looped))
+        event = records.event("start", now, site=self.site.site, release=__version__, policy=self.engine.digest)
+        await self.spool.record(Kind.EVENT, event)
+        self._serving = True
+
+    async def _watch_policies(self, interval_s: float) -> None:
+        """What comes into force is an event of its own: a decision names the policies, this says since when."""
+        while True:
+            before = self.engine.digest
+            await asyncio.sleep(interval_s)
+            await self.engine.look()
+            if self.engine.digest != before:
+                event = records.event("policy", utc_now(), policy=self.engine.digest, before=before)
+                with contextlib.suppress(SpoolError):  # the next decision says so too, or is not made
+                    await self.spool.record(Kind.EVENT, event)
 
     def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -230,9 +249,11 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.suppression.flush()
-        with contextlib.suppress(SpoolError):
-            await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
+        if self._serving:
+            with contextlib.suppress(SpoolError):
+                await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
         await self.spool.close()
+        await self.engine.close()
         await self.client.close()
         await self.identification.close()
         self.postures.close()
@@ -257,12 +278,12 @@ def check(site: Site) -> None:
     settings.managed(site)
     settings.server_tls(site, arrive.Handshakes())
     settings.archive(site)
-    _engine(site, watch.Tally())
+    settings.check_policies(site, utc_now())
 
 
-async def serve(site: Site) -> None:
-    """Run a site until SIGTERM or SIGINT."""
-    app = App(site)
+async def serve(site: Site, pulse: Pulse | None = None) -> None:
+    """Run a site until SIGTERM or SIGINT. ``pulse`` tells a supervisor what the engine is at."""
+    app = App(site, pulse)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -272,12 +293,6 @@ async def serve(site: Site) -> None:
         await stop.wait()
     finally:
         await app.stop()
-
-
-def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
-    return decide.ReloadingEngine(
-        site.policy.directory or Path(), tally, deadline_s=site.policy.compile_s, clock=utc_now
-    )
 
 
 def _below_root(request: DicomRequest) -> str:

@@ -56,7 +56,7 @@ def _put_away(site: Site, pulse: Pulse) -> None:
 async def _serve(site: Site, pulse: Pulse) -> None:
     beating = asyncio.create_task(_beat(pulse, min(1.0, site.policy.heartbeat_s / 10)), name="pulse")
     try:
-        await app.serve(site)
+        await app.serve(site, pulse)
     finally:
         beating.cancel()
 
