@@ -236,8 +236,9 @@ class Supply:
             if fault is None:
                 return
             _log.error("policies %s were in force and cannot be again: %s", told.digest, fault.detail)
-        self._prepared = None
-        self._generation += 1
+        if self._prepared is not None:
+            self._prepared = None
+            self._generation += 1
 
     def _tell(self, fault: Fault | None) -> None:
         """One alarm for a fault. A server may be out of reach for another reason each time: that is one fault too."""
