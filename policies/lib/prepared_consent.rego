@@ -14,26 +14,27 @@ patients[id][position] := told if {
 	some position, consent in data.consents
 	_counts(consent)
 	id := _patient(consent)
+	id != ""
 	told := _told(consent)
 }
 
 # METADATA
 # description: Positions in data.consents of those that forbid everything because what they say is not known here.
 malformed := [position |
-	some position, consent in data.consents
-	_counts(consent)
-	not _is_whole(consent)
+	some id
+	some position, told in patients[id]
+	told.type == "malformed"
 ]
 
 # METADATA
 # description: Whether every consent that counts says whose it is.
 attributed if {
 	is_array(data.consents)
-	count([1 | some consent in data.consents; _counts(consent)]) == count([1 |
+	count([1 |
 		some consent in data.consents
+		_patient(consent) == ""
 		_counts(consent)
-		_patient(consent)
-	])
+	]) == 0
 }
 
 # METADATA
@@ -64,27 +65,27 @@ _counts(consent) := false if {
 	consent.status in _ended
 } else := true
 
-_patient(consent) := id if {
+_patient(consent) := trim_space(consent.patient.identifier.value) if {
 	is_string(consent.patient.identifier.value)
-	id := trim_space(consent.patient.identifier.value)
-	id != ""
-}
-
-_told(consent) := object.union(_rule(consent.provision), {"exceptions": exceptions}) if {
-	_is_whole(consent)
-	exceptions := [_rule(provision) | some provision in object.get(consent.provision, "provision", [])]
-} else := {"type": "malformed", "purposes": ["*"], "from": "", "until": "9", "exceptions": []}
+} else := ""
 
 # What these rules know of a consent. Other members of FHIR's would change what it means.
-_is_whole(consent) if {
+_told(consent) := told if {
 	consent.status == "active"
 	consent.resourceType == "Consent"
 	object.remove(consent, _members) == {}
 	object.remove(consent.patient, ["reference", "type", "identifier", "display"]) == {}
-	exceptions := object.get(consent.provision, "provision", [])
-	is_array(exceptions)
-	_rule(object.remove(consent.provision, ["provision"]))
-	every provision in exceptions { _rule(provision) }
+	told := _provision(consent.provision)
+} else := {"type": "malformed", "purposes": ["*"], "from": "", "until": "9"}
+
+_provision(provision) := told if {
+	not provision.provision
+	told := _rule(provision)
+} else := told if {
+	is_array(provision.provision)
+	every exception in provision.provision { _rule(exception) }
+	exceptions := [_rule(exception) | some exception in provision.provision]
+	told := object.union(_rule(object.remove(provision, ["provision"])), {"exceptions": exceptions})
 }
 
 _members := [
@@ -99,7 +100,7 @@ _rule(provision) := {
 	"until": _last(object.get(period, "end", null)),
 } if {
 	provision.type in ["permit", "deny"]
-	object.remove(provision, ["type", "period", "purpose", "provision"]) == {}
+	object.remove(provision, ["type", "period", "purpose"]) == {}
 	period := object.get(provision, "period", {})
 	object.remove(period, ["start", "end"]) == {}
 	purposes := _purposes(object.get(provision, "purpose", null))
@@ -125,7 +126,7 @@ _purposes(codings) := ["*"] if {
 # The first and the last millisecond of what is written to the day or to the second.
 _first(moment) := "" if {
 	moment == null
-} else := concat("", [moment, "T00:00:00.000Z"]) if {
+} else := moment if {
 	_is_day(moment)
 } else := concat("", [substring(moment, 0, 19), ".000Z"]) if {
 	_is_second(moment)
@@ -143,21 +144,41 @@ _last(moment) := "9" if {
 	_is_moment(moment)
 }
 
+# Not by an expression, which the embedded engine would compile for each of some ten thousand days.
 _is_day(text) if {
 	is_string(text)
-	count(text) == 10
-	regex.match(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$`, text)
+	parts := split(text, "-")
+	count(parts) == 3
+	count(parts[0]) == 4
+	trim(parts[0], "0123456789") == ""
+	_months[parts[1]]
+	_days[parts[2]]
+}
+
+_months := {concat("", [tens, ones]): true |
+	some tens in ["0", "1"]
+	some ones in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+	concat("", [tens, ones]) > "00"
+	concat("", [tens, ones]) <= "12"
+}
+
+_days := {concat("", [tens, ones]): true |
+	some tens in ["0", "1", "2", "3"]
+	some ones in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+	concat("", [tens, ones]) > "00"
+	concat("", [tens, ones]) <= "31"
 }
 
 _is_second(text) if {
 	is_string(text)
 	count(text) == 20
-	_is_moment(concat("", [substring(text, 0, 19), ".000Z"]))
 	endswith(text, "Z")
+	_is_moment(concat("", [substring(text, 0, 19), ".000Z"]))
 }
 
 _is_moment(text) if {
 	is_string(text)
 	count(text) == 24
-	regex.match(`^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`, text)
+	_is_day(substring(text, 0, 10))
+	regex.match(`^T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`, substring(text, 10, 14))
 }

@@ -13,19 +13,32 @@ package dicomweb.consent
 permits(purposes, resource) if {
 	# The outcome of what follows where the patient has no consent, at less cost.
 	data.dicomweb.prepared.consent.open
-	id := resource.patient_id
+	is_string(resource.patient_id)
+	id := trim_space(resource.patient_id)
 	not data.dicomweb.prepared.consent.patients[id]
-} else if {
-	count(purposes) > 0
-	every purpose in purposes { data.dicomweb.prepared.consent.overriding[purpose] }
-	_ := resource.patient_id
 } else if {
 	data.dicomweb.prepared.consent.attributed
 	is_string(input.time)
 	count(purposes) > 0
-	id := resource.patient_id
-	consents := object.get(data.dicomweb.prepared.consent.patients, id, {})
+	consents := data.dicomweb.consent.known(resource.patient_id)
 	every purpose in purposes { data.dicomweb.consent.permitted(purpose, consents) }
+} else if {
+	count(purposes) > 0
+	every purpose in purposes { data.dicomweb.prepared.consent.overriding[purpose] }
+	data.dicomweb.consent.known(resource.patient_id)
+}
+
+# METADATA
+# description: |
+#   Consents of a patient that count, none where no patient is named. Spaces around a PatientID say nothing (PS3.5 6.2).
+known(patient_id) := consents if {
+	is_string(patient_id)
+	id := trim_space(patient_id)
+	consents := data.dicomweb.prepared.consent.patients[id]
+} else := {} if {
+	is_string(patient_id)
+} else := {} if {
+	patient_id == null
 }
 
 # METADATA
@@ -35,8 +48,7 @@ permitted(purpose, consents) if {
 } else if {
 	outcomes := {outcome |
 		some consent in consents
-		consent.from <= input.time
-		input.time <= consent.until
+		data.dicomweb.consent.current(consent)
 		outcome := data.dicomweb.consent.outcome(purpose, consent)
 	}
 	data.dicomweb.consent.agreed(purpose, outcomes)
@@ -71,10 +83,16 @@ outcome(purpose, consent) := "deny" if {
 # METADATA
 # description: Whether a provision speaks of a purpose now.
 applies(purpose, provision) if {
-	provision.from <= input.time
-	input.time <= provision.until
+	data.dicomweb.consent.current(provision)
 	some named in provision.purposes
 	named in ["*", purpose]
+}
+
+# METADATA
+# description: Whether a provision is in force now.
+current(provision) if {
+	provision.from <= input.time
+	input.time <= provision.until
 }
 
 # METADATA
