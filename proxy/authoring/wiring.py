@@ -28,14 +28,15 @@ def wiring_findings(source: Source) -> Iterator[Finding]:
     texts = dict(source.policies.modules())
     yield from _reasons(texts)
     trees = {path: _tree(path, text) for path, text in texts.items()}
-    asked = {
-        reference
-        for tree in trees.values()
-        if package_of(tree) in ASKING
-        for reference in references([tree["ast"]["rules"]], "data")
-    }
+    references_of = {path: set(references([tree["ast"]["rules"]], "data")) for path, tree in trees.items()}
+    by_name = {path: package_of(tree) for path, tree in trees.items()}
     for path, tree in trees.items():
-        package = package_of(tree)
+        package = by_name[path]
+        others = [other for other in trees if by_name[other] != package]
+        asked = {
+            "deny": set().union(*(references_of[other] for other in others if by_name[other] in ASKING)),
+            "permits": set().union(*(references_of[other] for other in others)),
+        }
         yield from _asked(path, texts[path], package, _defined(tree), asked)
         if path.startswith(RULES) and path.removesuffix(".rego") + TEST_SUFFIX not in source.tests:
             beside = path.removesuffix(".rego").rpartition("/")[2] + TEST_SUFFIX
@@ -73,10 +74,10 @@ def _reasons(texts: dict[str, str]) -> Iterator[Finding]:
         yield of_message("reasons", error.detail)
 
 
-def _asked(path: str, text: str, package: Path, defined: set[str], asked: set[Path]) -> Iterator[Finding]:
+def _asked(path: str, text: str, package: Path, defined: set[str], asked: dict[str, set[Path]]) -> Iterator[Finding]:
     """A condition beside its ``deny``: a ``deny`` alone would give a reason and refuse nothing."""
-    for rule in ("deny", "permits"):
-        if rule in defined and package not in ASKING[:1] and not _covers(asked, (*package, rule)):
+    for rule, by in asked.items():
+        if rule in defined and package not in ASKING[:1] and not _covers(by, (*package, rule)):
             where = "dicomweb/site/site.rego" if package[1:2] != ("site",) else "dicomweb/authz/authz.rego"
             found = re.search(rf"^{rule}\b", text, re.MULTILINE)
             yield Finding(

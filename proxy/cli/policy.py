@@ -91,8 +91,10 @@ def run_tests(
 
 @app.command("try")
 def try_(
-    method: Annotated[str, typer.Argument(help="GET or POST.")],
-    target: Annotated[str, typer.Argument(help="For example /dicom-web/studies/1.2.3/metadata.")],
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET or POST.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="For example /dicom-web/studies/1.2.3/metadata.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--as", help="The device: a certificate's name, or a dev identity.")
     ] = None,
@@ -127,8 +129,8 @@ def try_(
         raise ConfigurationError(f"{error.detail}; see dicomward policy check") from error
     if input_file is not None:
         asked: authoring.Asked | Refusal = authoring.Asked(policy_input=_input(input_file), rows=None)
-    elif name is None:
-        raise ConfigurationError("give --as NAME: a certificate's name, or a dev identity such as radiologist")
+    elif name is None or method is None or target is None:
+        raise ConfigurationError("give --as NAME METHOD TARGET, for example --as radiologist GET /dicom-web/studies")
     else:
         posture_told = {**authoring.PERFECT, **pairs("--posture", posture)}
         counted = pairs("--counters", counters)
