@@ -42,17 +42,14 @@ async def watching(folder: Path, observer: Counting, **settings: Any) -> AsyncIt
 
 
 @asynccontextmanager
-async def polling(
-    url: str, store: Path, observer: Counting, clock: Clock, start: bool = True, **settings: Any
-) -> AsyncIterator[Supply]:
+async def polling(url: str, store: Path, observer: Counting, clock: Clock, **settings: Any) -> AsyncIterator[Supply]:
     """Of a bundle server, with a day of age."""
     server = BundleServer(url=url, timeout_s=settings.pop("timeout_s", 5.0), **settings)
     kept = Kept(store)
     source = PolledBundle(server, trusted(), store)
     supply = Supply(source, Embedded(), kept, observer, clock=clock, max_age_s=86_400)
     try:
-        if start:
-            await supply.start()
+        await supply.start()
         yield supply
     finally:
         await supply.close()
