@@ -10,8 +10,6 @@ package dicomweb.prepared.rates
 # description: Limits of the site by action and counter.
 site := _table(data.rates)
 
-default site := {"*": {"requests_minute": 0}}
-
 # METADATA
 # description: Limits of the certificates' names that have their own.
 subjects := {name: table |
