@@ -52,21 +52,29 @@ class Ticker:
 
 
 def grow(policies: Path) -> None:
-    """In the shape of the shipped data, which is multiplied."""
-    for name, key, count in (("consents", "consents", CONSENTS), ("subjects", "subjects", SUBJECTS)):
-        path = policies / "data" / f"{name}.json"
-        told = json.loads(path.read_text())
-        shipped = list(told[key].values() if isinstance(told[key], dict) else told[key])
-        if isinstance(told[key], dict):
-            told[key] |= {f"bench-{number:05}": shipped[number % len(shipped)] for number in range(count)}
-        else:
-            told[key] = [one(shipped[number % len(shipped)], number) for number in range(count)]
-        path.write_text(json.dumps(told))
+    """Consents of as many patients; subjects with the profiles of the shipped ones."""
+    consents = policies / "data/consents.json"
+    told = json.loads(consents.read_text())
+    told["consents"] = [consent(number) for number in range(CONSENTS)]
+    consents.write_text(json.dumps(told))
+    subjects = policies / "data/subjects.json"
+    told = json.loads(subjects.read_text())
+    shipped = list(told["subjects"].values())
+    told["subjects"] |= {f"bench-{number:04}": shipped[number % len(shipped)] for number in range(SUBJECTS)}
+    subjects.write_text(json.dumps(told))
 
 
-def one(consent: object, number: int) -> object:
-    """Another patient's."""
-    return json.loads(json.dumps(consent).replace("EXAMPLE", f"BENCH-{number:05}"))
+def consent(number: int) -> object:
+    system = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+    return {
+        "resourceType": "Consent",
+        "id": f"c{number}",
+        "status": "active",
+        "scope": {"coding": [{"code": "patient-privacy"}]},
+        "patient": {"identifier": {"system": "urn:oid:1.2", "value": f"BENCH-{number:05}"}},
+        "dateTime": "2026-01-01",
+        "provision": {"type": "deny", "purpose": [{"system": system, "code": "HRESCH"}]},
+    }
 
 
 def edit(policies: Path, number: int) -> None:
@@ -99,8 +107,8 @@ async def measure(policies: Path, store: Path, rounds: int) -> float:
     await supply.close()
     stall = statistics.median(gaps)
     print(
-        f"stall of the loop: median {stall:.1f} ms, largest {max(gaps):.1f} ms (idle {statistics.median(idle):.1f} ms); "
-        f"from edit to force: median {statistics.median(took):.2f} s"
+        f"stall of the loop: median {stall:.1f} ms, largest {max(gaps):.1f} ms "
+        f"(idle {statistics.median(idle):.1f} ms); from edit to force: median {statistics.median(took):.2f} s"
     )
     return stall
 
