@@ -82,7 +82,9 @@ class App:
         self.postures = posture.PostureStore(site.posture.store)
         self.desk = settings.desk(site, self.postures, self.certificates.device_id)
         self.pulse = pulse
-        self.engine = settings.supply(site, decide.Embedded(pulse), self.tally, utc_now)
+        shelf = decide.Shelf()
+        self.evaluating = settings.engine(site, pulse, shelf)
+        self.engine = settings.supply(site, self.evaluating, self.tally, utc_now)
         self.problems = settings.problems(site, lambda: self.engine.reasons)
         self.counters = decide.Counters()
         self.networks = settings.networks(site)
@@ -109,7 +111,7 @@ class App:
         self.handshakes = arrive.Handshakes()
         self.tls = settings.server_tls(site, self.handshakes)
         self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
-        self.admin = watch.Admin(self.tally, self._ready)
+        self.admin = watch.Admin(self.tally, self._ready, settings.handout(site, shelf))
         self._tasks: list[asyncio.Task[None]] = []
         self._serving = False
         self.tally.add(*gauges(self, utc_now))
@@ -193,6 +195,7 @@ class App:
         return {
             "listening": self.listener.listening,
             "spool": self.spool.healthy,
+            "policy": not isinstance(self.evaluating, decide.OpaServer) or self.evaluating.healthy,
             # One authority without its list shuts out its own certificates, and no more.
             "revocation": any(end > now for end in self.certificates.revocation_expires.values()),
         }
@@ -208,6 +211,8 @@ class App:
         self._background(self.tls.watch(site.identify.reload_s), "server certificate")
         self._background(self.postures.watch(site.lease.poll_s), "posture")
         self._background(self._watch_policies(settings.poll_s(site)), "policy")
+        if isinstance(self.evaluating, decide.OpaServer):
+            self._background(self.evaluating.watch(), "OPA server")
         self._background(self.suppression.run(), "suppression")
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")

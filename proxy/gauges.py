@@ -37,6 +37,8 @@ class Counted(Protocol):
     @property
     def engine(self) -> decide.Supply: ...
     @property
+    def evaluating(self) -> decide.Embedded | decide.OpaServer: ...
+    @property
     def pulse(self) -> Pulse | None: ...
     @property
     def succession(self) -> Succession: ...
@@ -159,7 +161,7 @@ def _devices(postures: posture.PostureStore, clock: Clock) -> tuple[Gauge, ...]:
 
 
 def _deciding(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
-    engine, pulse = parts.engine, parts.pulse
+    engine, evaluating, pulse = parts.engine, parts.evaluating, parts.pulse
     return (
         _counter(
             "context_lookups",
@@ -181,6 +183,21 @@ def _deciding(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
             "policy_quarantined",
             "1 while what the source of policies has ended a worker, and those before it serve.",
             lambda: {(): float(engine.quarantined)},
+        ),
+        _gauge(
+            "opa_healthy",
+            "1 while the OPA server answers by our policies; absent where none is asked.",
+            lambda: {(): float(evaluating.healthy)} if isinstance(evaluating, decide.OpaServer) else {},
+        ),
+        _counter(
+            "opa_failures",
+            "Questions to the OPA server that gave no verdict, those of the health check too, by kind.",
+            lambda: (
+                {(kind,): number for kind, number in evaluating.failures.items()}
+                if isinstance(evaluating, decide.OpaServer)
+                else {}
+            ),
+            "kind",
         ),
         _counter(
             "worker_restarts",

@@ -24,6 +24,8 @@ from proxy.decide.policies import (
     signed_bundle,
 )
 from proxy.decide.policy_input import Environment, Networks, build_input
+from proxy.decide.server import OpaServer, OpaSettings
+from proxy.decide.shelf import Shelf
 from proxy.decide.supply import Supply
 
 __all__ = [
@@ -34,8 +36,11 @@ __all__ = [
     "Environment",
     "Kept",
     "Networks",
+    "OpaServer",
+    "OpaSettings",
     "PolicySet",
     "PolledBundle",
+    "Shelf",
     "Supply",
     "WatchedFolder",
     "build_input",

@@ -104,6 +104,17 @@ class PolicyEngine(Protocol):
         ...
 
 
+class PolicyShelf(Protocol):
+    """Where an OPA server finds the policies that it is to decide by."""
+
+    async def take(self, known: str, wait_s: float) -> tuple[str, bytes]:
+        """Digest and OPA bundle; both empty where there are none yet.
+
+        :param known: the digest that the asker has: as long as it is still that, wait
+        """
+        ...
+
+
 class Counting(Protocol):
     """How much a subject asks for. Local to a worker and forgotten with it: a signal for policy, no quota."""
 

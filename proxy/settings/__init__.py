@@ -1,7 +1,7 @@
 """The configuration tree as settings of rooms, which do not know it."""
 
 from proxy.settings.identity import certificates, check_revocation, desk, identification, managed
-from proxy.settings.policy import check_policies, check_remedies, networks, poll_s, supply, timezone
+from proxy.settings.policy import check_policies, check_remedies, engine, handout, networks, poll_s, supply, timezone
 from proxy.settings.serving import archive, limits, problems, server_tls
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "check_remedies",
     "check_revocation",
     "desk",
+    "engine",
+    "handout",
     "identification",
     "limits",
     "managed",

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from proxy import decide
+from proxy import decide, watch
 from proxy.config import Site
 from proxy.decide.candidate import try_in_child
-from proxy.decide.engine import Engine
+from proxy.decide.engine import Engine, Pulse
 from proxy.decide.policies import Source
 from proxy.errors import ConfigurationError, PolicyInvalidError, PolicyUnavailableError
 from proxy.model import PolicyReason, Reason
@@ -46,6 +46,39 @@ def supply(site: Site, engine: Engine, observer: Observer, clock: Clock) -> deci
         max_age_s=section.max_age_s,
         clock=clock,
     )
+
+
+def engine(site: Site, pulse: Pulse | None, shelf: decide.Shelf) -> decide.Embedded | decide.OpaServer:
+    """:raises ConfigurationError: a file cannot be used"""
+    server = site.policy.opa
+    if server is None:
+        return decide.Embedded(pulse)
+    return decide.OpaServer(
+        decide.OpaSettings(
+            url=server.url,
+            deadline_s=server.deadline_s,
+            connections=server.connections,
+            ca_file=server.ca_file,
+            certificate=server.certificate,
+            key=server.key,
+            token_file=server.token_file,
+        ),
+        shelf,
+    )
+
+
+def handout(site: Site, shelf: decide.Shelf) -> watch.Handout | None:
+    """:raises ConfigurationError: the file holds no token"""
+    if site.policy.opa is None:
+        return None
+    path = site.policy.opa.bundle_token_file
+    try:
+        token = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"policy.opa.bundle_token_file: {path} cannot be read") from error
+    if len(token) < 16 or not token.isprintable() or " " in token:
+        raise ConfigurationError(f"policy.opa.bundle_token_file: {path} holds no token of 16 characters or more")
+    return watch.Handout(shelf=shelf, token=token)
 
 
 def poll_s(site: Site) -> float:
