@@ -19,7 +19,7 @@ up: setup ## Run the dev stack in the foreground until Ctrl-C (flags: make up FL
 	@$(BIN)/dicomward dev up $(FLAGS)
 
 test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-full: setup tools ## The long forms: 20 crashes under load, a minute without chain, 4 GiB, 1,000 devices
 	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey $(ARGS)
