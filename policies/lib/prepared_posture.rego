@@ -8,9 +8,22 @@ package dicomweb.prepared
 
 # METADATA
 # description: |
-#   Classes by name. One that requires nothing, or of which an entry is missing or malformed, is none, so that what
-#   demands it is denied. "none" is the class that is met without being looked at.
-classes := object.union(
+#   By kind and action, the class that is demanded; "*" is of actions that are not listed. What demands a class that is none
+#   is empty, which denies, and is not as "*" says.
+demands := {kind: resolved |
+	some kind in _kinds
+	own := object.get(_tables, kind, {})
+	every_kind := object.get(_tables, "*", {})
+	otherwise := object.get(own, "*", object.get(every_kind, "*", null))
+	resolved := {action: class |
+		some action in _actions
+		name := object.get(own, action, object.get(every_kind, action, otherwise))
+		class := object.get(_classes, name, {})
+	}
+}
+
+# One that requires nothing, or of which an entry is missing or malformed, is none. "none" is met without being looked at.
+_classes := object.union(
 	{name: class |
 		some name, told in data.posture.classes
 		is_array(told.required)
@@ -26,20 +39,6 @@ classes := object.union(
 	},
 	{"none": {"exempt": true}},
 )
-
-# METADATA
-# description: Names of classes by kind and action. "" is of no class.
-demands := {kind: resolved |
-	some kind in _kinds
-	own := object.get(_tables, kind, {})
-	every_kind := object.get(_tables, "*", {})
-	otherwise := object.get(own, "*", object.get(every_kind, "*", ""))
-	listed := {action: class |
-		some action in _actions
-		class := object.get(own, action, object.get(every_kind, action, otherwise))
-	}
-	resolved := object.union(listed, {"*": otherwise})
-}
 
 # Words of trust that are enough for a minimum.
 _trusts := {
@@ -62,4 +61,4 @@ _kinds := ({"workstation"} | {kind | some kind, _ in data.posture.demands}) | {k
 	is_string(kind)
 }
 
-_actions := {action | some table in _tables; some action, _ in table; action != "*"}
+_actions := {"*"} | {action | some table in _tables; some action, _ in table}

@@ -8,10 +8,11 @@
 package dicomweb.prepared
 
 # METADATA
-# description: By certificate's name, what its subject holds.
-subjects := {name: held |
+# description: By certificate's name, what its subject holds, and of which kind the device is; null is none.
+subjects := {name: object.union(held, {"kind": kind}) |
 	some name, profile in data.subjects
 	held := _holder(profile)
+	kind := _kind(profile)
 }
 
 # METADATA
@@ -19,14 +20,6 @@ subjects := {name: held |
 users := {id: held |
 	some id, profile in data.users
 	held := _holder(profile)
-}
-
-# METADATA
-# description: Kinds of devices by certificate's name, where data names one; null where what it names is no kind.
-kinds := {name: kind |
-	some name, profile in data.subjects
-	kind := _kind(object.get(_object(profile), "kind", "workstation"))
-	kind != "workstation"
 }
 
 # METADATA
@@ -53,19 +46,84 @@ roles := {name: prepared |
 	prepared := object.union(object.union(fixed, unstated), gates)
 }
 
-# `role` is there where it is the only one: then it need not be looked for.
+# METADATA
+# description: |
+#   By kind of device, reach of the holder and role: everything that follows from them for who asks by this role alone and
+#   for its default purpose. What is not here is judged at greater length. A list has an entry where there is something to
+#   be asked, and else none: `rated`, counts; `restricted`, consents of every patient; `looked`, the object; `rows`, whether
+#   metadata may be asked for too; `everything`, whether the site's rules let every object be seen.
+plans := {kind: by_reach |
+	some kind, classes in demands
+	by_reach := {reach: by_role |
+		some reach in ["all", "some"]
+		by_role := {name: plan |
+			some name, role in roles
+			role.ungated
+			plan := {
+				"bounds": role.bounds,
+				"purposes": role.unstated,
+				"rated": _unless(data.dicomweb.prepared.rates, "unlimited"),
+				"restricted": _unless(data.dicomweb.prepared.consent, "open"),
+				"actions": object.union(_of_objects(role, classes), _of_search(role, classes, reach)),
+			}
+		}
+	}
+}
+
+_of_objects(role, classes) := {action: plan |
+	some action, able in role.actions
+	count({action} & {"search", "report_posture", "manage_posture"}) == 0
+	class := object.get(classes, action, classes["*"])
+	class.judged
+	plan := {"obligations": able.obligations, "class": class, "looked": [1], "rows": [], "everything": []}
+}
+
+_of_search(role, classes, reach) := {"search": plan |
+	able := role.actions.search
+	masks := {mask | some mask in role.actions.metadata.masks}
+	own := {obligation | some obligation in able.obligations} | masks
+	class := object.get(classes, "search", classes["*"])
+	class.judged
+	role.actions.metadata
+	everything := [1 | reach == "all"; role.bounds == {}; data.dicomweb.prepared.consent.open; not consented]
+	filter := {{"type": "filter_rows"} | everything == []}
+	attached := sort(own | filter)
+	plan := {"obligations": attached, "class": class, "looked": [], "rows": [1], "everything": everything}
+}
+
+# METADATA
+# description: Whether there is a consent of any patient.
+consented if {
+	some _ in data.dicomweb.prepared.consent.patients
+}
+
+_unless(facts, fact) := [] if {
+	facts[fact]
+} else := [1]
+
+# `role` is there where it is the only one: then it need not be looked for. Who is held to patients has a search of theirs
+# besides, and no plan.
 _holder(profile) := held if {
 	is_object(profile)
 	names := _list(object.get(profile, "roles", []))
 	bounds := _bounds(profile, {"institutions": null, "departments": "*", "patients": "*"})
 	own := {"roles": names, "bounds": bounds}
-	held := object.union(own, {"role": name | count(names) == 1; some name in names})
+	alone := {"role": name | count(names) == 1; some name in names}
+	held := object.union(object.union(own, alone), {"reach": _reach(bounds)})
 } else := {"roles": [], "bounds": {"institutions": {}}}
 
-_bounds(of, dimensions) := {dimension: names |
+_reach(bounds) := "all" if {
+	bounds == {}
+} else := "patients" if {
+	bounds.patient_id
+} else := "some"
+
+# By the member of the object that is bounded: so patients are a bound of `patient_id`.
+_bounds(of, dimensions) := {member: names |
 	some dimension, otherwise in dimensions
 	boundary := object.get(of, dimension, otherwise)
 	boundary != "*"
+	member := object.get({"patients": "patient_id"}, dimension, dimension)
 	names := {name: true | some name in _list(boundary); name != ""}
 }
 
@@ -84,10 +142,9 @@ _list(value) := texts if {
 	texts := sort(found)
 } else := []
 
-_object(value) := value if {
-	is_object(value)
-} else := {}
-
-_kind(value) := value if {
-	is_string(value)
+# A profile that names no kind is of a workstation.
+_kind(profile) := kind if {
+	is_object(profile)
+	kind := object.get(profile, "kind", "workstation")
+	is_string(kind)
 } else := null

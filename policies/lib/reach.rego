@@ -20,21 +20,26 @@ reached(bounds, roles, object) if {
 	object.modalities[0]
 	is_array(object.departments)
 	_ := object.patient_id
-	data.dicomweb.lib.reach.within(bounds, object)
-	data.dicomweb.lib.reach.by_roles(roles, object)
+	every member, names in bounds { data.dicomweb.lib.reach.inside(names, object[member]) }
+	every member, names in roles[0].bounds { data.dicomweb.lib.reach.inside(names, object[member]) }
+} else if {
+	# Several roles, each of which reaches some of its institutions.
+	count(roles) > 1
+	object.known == true
+	object.institutions[0]
+	object.modalities[0]
+	is_array(object.departments)
+	_ := object.patient_id
+	every member, names in bounds { data.dicomweb.lib.reach.inside(names, object[member]) }
+	covering := [role | some role in roles; data.dicomweb.lib.reach.covers(role, object)]
+	every institution in object.institutions { data.dicomweb.lib.reach.by_some(covering, institution) }
 }
 
 # METADATA
-# description: Whether roles reach an object, one by itself or several together, each of them some of its institutions.
-by_roles(roles, object) if {
-	data.dicomweb.lib.reach.within(roles[0].bounds, object)
-} else if {
-	count(roles) > 1
-	covering := [role | some role in roles; data.dicomweb.lib.reach.covers(role, object)]
-	every institution in object.institutions {
-		some role in covering
-		data.dicomweb.lib.reach.holds(role.bounds, "institutions", [institution])
-	}
+# description: Whether some role reaches an institution.
+by_some(roles, institution) if {
+	some role in roles
+	data.dicomweb.lib.reach.holds(role.bounds, "institutions", institution)
 }
 
 # METADATA
@@ -45,23 +50,17 @@ covers(role, object) if {
 }
 
 # METADATA
-# description: Whether an object is within bounds in every dimension.
-within(bounds, object) if {
-	bounds == {}
-} else if {
-	data.dicomweb.lib.reach.holds(bounds, "institutions", object.institutions)
-	data.dicomweb.lib.reach.holds(bounds, "departments", object.departments)
-	data.dicomweb.lib.reach.holds(bounds, "modalities", object.modalities)
-	data.dicomweb.lib.reach.holds(bounds, "patients", [object.patient_id])
-}
+# description: Whether what an object says in one dimension is within bounds.
+holds(bounds, member, value) if {
+	not bounds[member]
+} else := inside(bounds[member], value)
 
 # METADATA
-# description: Whether names are known and all within the bounds of a dimension.
-holds(bounds, dimension, names) if {
-	not bounds[dimension]
-	is_array(names)
+# description: Whether a name, or every one of a list of which some is known, is among those that are granted.
+inside(names, value) if {
+	names[value]
 } else if {
-	is_array(names)
-	names[0]
-	every name in names { bounds[dimension][name] }
+	is_array(value)
+	value[0]
+	every name in value { names[name] }
 }

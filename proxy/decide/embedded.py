@@ -7,21 +7,22 @@ fastest correct way in and out that was measured; the engine computes a rule onc
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import regorus
+from cachetools import LRUCache
 
 from proxy.decide.engine import Pulse
 from proxy.decide.prepared import Prepared, brief
-from proxy.decide.references import Tree
 from proxy.decide.verdict import load, parse_verdict, parse_visible
 from proxy.errors import PolicyInvalidError, PolicyUnavailableError
 from proxy.model import JsonObject, Verdict
 
 DECISION = "data.dicomweb.authz.decision"
 VISIBLE = "data.dicomweb.authz.visible"
-_ABSENT: Final[Any] = object()
+_VERDICTS: Final = 256
+"""Results whose verdicts are kept: policies answer with few, and to read one costs a tenth of a decision."""
 
 
 class EmbeddedEngine:
@@ -36,8 +37,8 @@ class EmbeddedEngine:
         :raises PolicyInvalidError: a module does not parse, or its data does not; the message names the file
         """
         self._prepared = prepared
-        self._inputs = prepared.inputs
         self._pulse = pulse
+        self._verdicts: LRUCache[str, Verdict] = LRUCache(_VERDICTS)
         self._engine = regorus.Engine()
         self._engine.set_gather_prints(True)
         try:
@@ -52,7 +53,11 @@ class EmbeddedEngine:
 
         :raises PolicyUnavailableError: undefined, malformed, or an error of evaluation
         """
-        return parse_verdict(load(self._evaluate(DECISION, policy_input)), self._prepared)
+        result = self._evaluate(DECISION, policy_input)
+        verdict = self._verdicts.get(result)
+        if verdict is None:
+            verdict = self._verdicts[result] = parse_verdict(load(result), self._prepared)
+        return verdict
 
     def visible_now(self, policy_input: JsonObject) -> frozenset[int]:
         """Indices into ``rows`` of what the subject may see.
@@ -66,7 +71,7 @@ class EmbeddedEngine:
         if self._pulse is not None:
             self._pulse.began(self._prepared.digest)
         try:
-            self._engine.set_input_json(orjson.dumps(_only(policy_input, self._inputs)).decode())
+            self._engine.set_input_json(orjson.dumps(policy_input).decode())
             result: str = self._engine.eval_rule_as_json(rule)
         except (RuntimeError, TypeError) as error:
             raise PolicyUnavailableError(brief(error)) from error
@@ -79,17 +84,6 @@ class EmbeddedEngine:
             if self._pulse is not None:
                 self._pulse.ended()
         return result
-
-
-def _only(value: JsonObject, tree: Tree) -> JsonObject:
-    """The members that policies refer to: to read the others costs the engine more than the decision."""
-    if tree is None or type(value) is not dict:
-        return value
-    return {
-        name: member if below is None else _only(member, below)
-        for name, below in tree.items()
-        if (member := value.get(name, _ABSENT)) is not _ABSENT
-    }
 
 
 class Embedded:

@@ -22,7 +22,7 @@ import regorus
 from proxy.decide.calls import check_calls
 from proxy.decide.metadata import reasons_of
 from proxy.decide.policies import PolicySet
-from proxy.decide.references import Path, Tree, package_of, private_rules, references, tree_of
+from proxy.decide.references import Path, package_of, private_rules, references
 from proxy.errors import PolicyInvalidError
 from proxy.model import PolicyDigest, PolicyReason
 
@@ -39,8 +39,6 @@ class Prepared:
     data: str
     """One JSON object: what is loaded beside."""
     builtins: frozenset[str]
-    inputs: Tree
-    """Members of input that the modules refer to."""
     reasons: Mapping[str, PolicyReason]
     as_of: datetime
     """When the policies were issued, or read where nobody says so."""
@@ -55,7 +53,6 @@ class Prepared:
             "digest": self.digest,
             "modules": [path for path, _ in self.modules],
             "builtins": sorted(self.builtins),
-            "inputs": self.inputs,
             "reasons": [asdict(reason) for reason in self.reasons.values()],
             "as_of": self.as_of,
         }
@@ -78,7 +75,6 @@ def from_bytes(content: bytes, policies: PolicySet) -> Prepared:
             modules=tuple((path, texts[path]) for path in told["modules"]),
             data=data.decode(),
             builtins=frozenset(told["builtins"]),
-            inputs=told["inputs"],
             reasons={reason["code"]: PolicyReason(**reason) for reason in told["reasons"]},
             as_of=datetime.fromisoformat(told["as_of"]),
         )
@@ -115,7 +111,6 @@ def prepare(policies: PolicySet, as_of: datetime) -> Prepared:
         modules=modules,
         data=orjson.dumps(kept).decode(),
         builtins=builtins,
-        inputs=tree_of(path for tree in rest for path in references(_body(tree), "input")),
         reasons=reasons_of(texts.items()),
         as_of=as_of,
     )

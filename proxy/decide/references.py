@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-Tree = dict[str, Any] | None
-"""Members that are referred to, by name; ``None``: all that is there."""
 Path = tuple[str, ...]
 
 
@@ -73,19 +71,3 @@ def private_rules(module: Any) -> set[str]:
             node = next(iter(node.values()))["refr"]
         found.add(str(node["Var"]["value"]))
     return {name for name in found if name.startswith("_")}
-
-
-def tree_of(paths: Iterator[Path]) -> Tree:
-    """The members that these paths need, and nothing beside them."""
-    tree: Tree = {}
-    for path in paths:
-        if not path:
-            return None
-        here: Tree = tree
-        for member in path[:-1]:
-            if here is None:
-                break
-            here = here.setdefault(member, {})
-        if here is not None:
-            here[path[-1]] = None
-    return tree

@@ -14,7 +14,39 @@ allow if decision.allow
 # title: Decision
 # description: "{allow, reasons, obligations}; reasons are sorted codes, empty if and only if allow is true."
 # entrypoint: true
-decision := {"allow": true, "reasons": [], "obligations": obligations} if {
+decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
+	# The outcome of what follows for a known device that asks by its one role, at a third of the cost: a call
+	# of a function costs as much as eight of these lines.
+	input.version == 1
+	input.subject.user == null
+	input.subject.roles == []
+	input.request.purpose == null
+	held := data.dicomweb.prepared.subjects[input.subject.certificate.name]
+	plan := data.dicomweb.prepared.plans[held.kind][held.reach][held.role]
+	able := plan.actions[input.request.action]
+	input.request.action in input.subject.certificate.authority_actions
+	posture := input.device.posture
+	now := input.time
+	now > "2"
+	every attribute in posture {
+		attribute.others == []
+		attribute.expires_at > now
+		attribute.expires_at < "9999"
+		able.class.trusts[attribute.trust]
+	}
+	posture.disk_encryption.value == true
+	posture.firewall.value == true
+	posture.malware_protection.value == true
+	posture.screen_lock.value == true
+	posture.patch_age_days.value >= 0
+	posture.patch_age_days.value <= able.class.patch_age_days
+	is_object(input.counters)
+	every _ in plan.rated { data.dicomweb.rate.permits(input.request.action) }
+	every _ in able.looked { data.dicomweb.resource.simply_permitted(held.bounds, plan, input.request.action, input.resource) }
+	every _ in able.rows { "metadata" in input.subject.certificate.authority_actions }
+	every _ in able.everything { data.dicomweb.site.permits("metadata", input.resource) == "every object" }
+	data.dicomweb.site.permits(input.request.action, input.resource)
+} else := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1
 	input.request.action != "report_posture"
 	grant := data.dicomweb.lib.subject.grant(input.request.action)
@@ -33,21 +65,37 @@ decision := {"allow": true, "reasons": [], "obligations": obligations} if {
 } else := {"allow": false, "reasons": sort(reasons), "obligations": data.dicomweb.obligations.of_denials}
 
 # METADATA
-# description: Codes of what denies. Empty if and only if the conditions above hold, which is tested.
-reasons := union({
+# description: |
+#   Codes of what denies. Empty if and only if the conditions above hold, which is tested. Rules are not asked why what holds
+#   does not.
+reasons := union({_of_subject, _of_posture, _of_object, _of_rate, data.dicomweb.site.deny})
+
+_of_subject := data.dicomweb.subject.deny if {
+	input.request.action == "report_posture"
+} else := set() if {
+	input.version == 1
+	data.dicomweb.lib.subject.grant(input.request.action)
+} else := union({data.dicomweb.subject.deny, data.dicomweb.hours.deny, data.dicomweb.network.deny})
+
+_of_posture := set() if {
+	data.dicomweb.posture.fit(input.request.action, input.device.posture)
+} else := data.dicomweb.posture.deny
+
+_of_rate := set() if {
+	data.dicomweb.rate.permits(input.request.action)
+} else := data.dicomweb.rate.deny
+
+_of_object := set() if {
+	grant := data.dicomweb.lib.subject.grant(input.request.action)
+	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+} else := union({
 	data.dicomweb.conflict.deny,
 	data.dicomweb.consent.deny,
 	data.dicomweb.department.deny,
-	data.dicomweb.hours.deny,
 	data.dicomweb.institution.deny,
 	data.dicomweb.modality.deny,
-	data.dicomweb.network.deny,
 	data.dicomweb.patient.deny,
-	data.dicomweb.posture.deny,
-	data.dicomweb.rate.deny,
 	data.dicomweb.resource.deny,
-	data.dicomweb.site.deny,
-	data.dicomweb.subject.deny,
 })
 
 # METADATA
@@ -64,8 +112,5 @@ visible := positions if {
 	grant := data.dicomweb.lib.subject.grant("metadata")
 	data.dicomweb.posture.fit("metadata", input.device.posture)
 	data.dicomweb.rate.permits("metadata")
-	positions := [position |
-		some position, row in input.rows
-		data.dicomweb.resource.object_permitted(grant, "metadata", row)
-	]
+	positions := data.dicomweb.resource.permitted_rows(grant, input.rows)
 }

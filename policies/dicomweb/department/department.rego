@@ -26,6 +26,7 @@ deny contains "partial-study" if {
 _granted if {
 	data.dicomweb.resource.not_judged
 } else if {
+	is_array(input.resource.departments)
 	_own
 	count(covering) > 0
 }
@@ -39,8 +40,8 @@ _partly_granted if {
 	input.request.level == "study"
 	some role in _roles
 	some department in input.resource.departments
-	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "departments", [department])
-	data.dicomweb.lib.reach.holds(role.bounds, "departments", [department])
+	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "departments", department)
+	data.dicomweb.lib.reach.holds(role.bounds, "departments", department)
 }
 
 # METADATA

@@ -42,8 +42,8 @@ _reached contains institution if {
 	input.resource.institutions[0]
 	some role in _roles
 	some institution in input.resource.institutions
-	data.dicomweb.lib.reach.holds(role.bounds, "institutions", [institution])
-	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "institutions", [institution])
+	data.dicomweb.lib.reach.holds(role.bounds, "institutions", institution)
+	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "institutions", institution)
 }
 
 # Where no role covers the modalities or departments, the request is denied for that and not for this too.

@@ -39,10 +39,10 @@ joined(first, second) := first if {
 # description: |
 #   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
 pushed(bounds) := [] if {
-	not bounds.patients
+	not bounds.patient_id
 } else := [] if {
-	bounds.patients == {}
-} else := [{"type": "match", "attribute": "00100020", "values": sort(object.keys(bounds.patients))}]
+	bounds.patient_id == {}
+} else := [{"type": "match", "attribute": "00100020", "values": sort(object.keys(bounds.patient_id))}]
 
 # METADATA
 # description: Whether who holds this grant may see every object of every patient, whatever it is.
@@ -51,7 +51,7 @@ sees_everything(grant) if {
 	some role in grant.roles
 	role.bounds == {}
 	data.dicomweb.prepared.consent.open
-	data.dicomweb.prepared.consent.patients == {}
+	not data.dicomweb.prepared.consented
 	data.dicomweb.site.permits("metadata", input.resource) == "every object"
 }
 

@@ -14,5 +14,5 @@ deny contains "patient-not-granted" if not _granted
 _granted if {
 	data.dicomweb.resource.not_judged
 } else if {
-	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "patients", [input.resource.patient_id])
+	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "patient_id", input.resource.patient_id)
 }

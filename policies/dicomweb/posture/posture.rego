@@ -30,7 +30,8 @@ fit(action, posture) if {
 	posture.patch_age_days.value >= 0
 	posture.patch_age_days.value <= class.patch_age_days
 } else if {
-	data.dicomweb.posture.demanded(action).exempt
+	class := data.dicomweb.posture.demanded(action)
+	class.exempt
 } else if {
 	class := data.dicomweb.posture.demanded(action)
 	data.dicomweb.posture.known(class, posture)
@@ -48,10 +49,12 @@ fit(action, posture) if {
 #   The class that the kind of the asking device demands for an action. A device that data does not name, or names no kind
 #   of, is a workstation.
 demanded(action) := class if {
-	kind := object.get(data.dicomweb.prepared.kinds, input.subject.certificate.name, "workstation")
-	demands := data.dicomweb.prepared.demands[kind]
-	class := data.dicomweb.prepared.classes[object.get(demands, action, demands["*"])]
-}
+	class := data.dicomweb.prepared.demands[_kind][action]
+} else := data.dicomweb.prepared.demands[_kind]["*"]
+
+_kind := kind if {
+	kind := data.dicomweb.prepared.subjects[input.subject.certificate.name].kind
+} else := "workstation" if input.subject.certificate.name
 
 # METADATA
 # description: Whether everything that a class requires is known.
