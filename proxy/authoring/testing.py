@@ -214,8 +214,19 @@ def _coverage(source: Source, opa: Opa, tests: list[RegoTest]) -> tuple[Covered,
         Covered(
             file=within(source.folder, name),
             percent=float(each.get("coverage", 0)),
-            missing=tuple((lines["start"]["row"], lines["end"]["row"]) for lines in each.get("not_covered", ())),
+            missing=_joined((lines["start"]["row"], lines["end"]["row"]) for lines in each.get("not_covered", ())),
         )
         for name, each in sorted(files.items())
         if not name.endswith(TEST_SUFFIX)
     )
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Without overlap, and those that follow each other as one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return tuple(found)

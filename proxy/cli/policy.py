@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from proxy import authoring
 from proxy.cli import policy_replay, policy_sets
@@ -212,11 +211,9 @@ def _show_tested(found: authoring.Tested) -> None:
         for line in failure.text.splitlines():
             console.print(f"    {line}")
     if found.coverage:
-        table = Table("rules", "covered", "lines without a test", box=None, pad_edge=False)
         for each in found.coverage:
             missing = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in each.missing)
-            table.add_row(each.file, f"{each.percent:g} %", missing)
-        console.print(table)
+            console.print(f"{each.file}  {each.percent:g} %" + (f", no test reaches {missing}" if missing else ""))
     if found.opa is None:
         notices.print("OPA was not asked: there is no opa program here (--opa FILE, or PATH). No coverage is known.")
     engines = "the embedded engine" if found.opa is None else f"the embedded engine and OPA {found.opa}"

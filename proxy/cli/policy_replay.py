@@ -30,6 +30,8 @@ from proxy.decide import Kept
 from proxy.errors import ConfigurationError, PolicyInvalidError
 from proxy.record.reader import open_readers
 
+_WIDE = 240
+"""Columns of a table that is read by a program."""
 _ROWS = "Rows of searches were not asked again: records name the rows that were shown, not their attributes."
 
 
@@ -112,15 +114,10 @@ def _show(done: authoring.Replay, loaded: authoring.Loaded) -> None:
     if done.shown:
         table = Table("change", "decision", "action", "who", "before", "now", box=None, pad_edge=False)
         for each in done.shown:
-            table.add_row(
-                str(each["change"]),
-                str(each["decision"]),
-                str(each["action"]),
-                _printable(str(each["user"] or each["device"])),
-                _codes(each["before"]),
-                _codes(each["now"]),
-            )
-        console.print(table)
+            who = _printable(str(each["user"] or each["device"]))
+            what = (str(each["change"]), str(each["decision"]), str(each["action"]))
+            table.add_row(*what, who, _codes(each["before"]), _codes(each["now"]))
+        console.print(table, width=None if console.is_terminal else _WIDE)
     if done.searches:
         console.print(f"{done.searches} searches. {_ROWS}")
     verdict = f"{done.different} of {done.asked} decisions differ" if done.different else "no verdict differs"
