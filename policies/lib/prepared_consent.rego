@@ -41,7 +41,7 @@ attributed if {
 # description: Purposes that are permitted where no consent speaks of them.
 permitted := {code: true |
 	some code, _ in data.purposes
-	object.get(data.consent["default"], code, data.consent["default"]["*"]) == "permit"
+	_by_default(code) == "permit"
 }
 
 # METADATA
@@ -57,6 +57,15 @@ overriding := {code: true |
 	some code in data.consent.overriding_purposes
 	data.purposes[code]
 }
+
+# A kind of purpose that is not listed is denied with what it is a kind of.
+_by_default(code) := told if {
+	told := data.consent["default"][code]
+} else := "deny" if {
+	some broader, kinds in data.consent.narrower
+	code in kinds
+	data.consent["default"][broader] == "deny"
+} else := data.consent["default"]["*"]
 
 _ended := ["draft", "proposed", "rejected", "inactive", "entered-in-error"]
 
@@ -75,14 +84,16 @@ _told(consent) := told if {
 	consent.resourceType == "Consent"
 	object.remove(consent, _members) == {}
 	object.remove(consent.patient, ["reference", "type", "identifier", "display"]) == {}
+	object.remove(consent.patient.identifier, ["system", "value"]) == {}
 	told := _provision(consent.provision)
-} else := {"type": "malformed", "purposes": ["*"], "from": "", "until": "9"}
+} else := {"type": "malformed", "purposes": ["*"], "from": "0001-01-01", "until": "9999-12-31T23:59:59.999Z"}
 
 _provision(provision) := told if {
 	not provision.provision
 	told := _rule(provision)
 } else := told if {
 	is_array(provision.provision)
+	count(provision.provision) > 0
 	every exception in provision.provision { _rule(exception) }
 	exceptions := [_rule(exception) | some exception in provision.provision]
 	told := object.union(_rule(object.remove(provision, ["provision"])), {"exceptions": exceptions})
@@ -96,37 +107,39 @@ _members := [
 _rule(provision) := {
 	"type": provision.type,
 	"purposes": purposes,
-	"from": _first(object.get(period, "start", null)),
-	"until": _last(object.get(period, "end", null)),
+	"from": _first(object.get(period, "start", "0001-01-01")),
+	"until": _last(object.get(period, "end", "9999-12-31")),
 } if {
 	provision.type in ["permit", "deny"]
 	object.remove(provision, ["type", "period", "purpose"]) == {}
 	period := object.get(provision, "period", {})
+	is_object(period)
 	object.remove(period, ["start", "end"]) == {}
-	purposes := _purposes(object.get(provision, "purpose", null))
+	purposes := _purposes(provision)
 }
 
 # A purpose and those that are kinds of it. Without any, all.
-_purposes(codings) := ["*"] if {
-	codings == null
-} else := sort(codes) if {
+_purposes(provision) := ["*"] if {
+	members := object.keys(provision)
+	not "purpose" in members
+} else := sort(codes | kinds) if {
+	codings := provision.purpose
 	is_array(codings)
 	count(codings) > 0
 	every coding in codings {
-		object.remove(coding, ["system", "code", "display"]) == {}
 		coding.system == "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+		object.remove(coding, ["system", "code", "display"]) == {}
 		data.purposes[coding.code]
 	}
-	codes := {code |
-		some coding in codings
-		some code in array.concat([coding.code], object.get(data.consent.narrower, coding.code, []))
+	codes := {coding.code | some coding in codings}
+	kinds := {kind |
+		some code in codes
+		some kind in data.consent.narrower[code]
 	}
 }
 
 # The first and the last millisecond of what is written to the day or to the second.
-_first(moment) := "" if {
-	moment == null
-} else := moment if {
+_first(moment) := moment if {
 	_is_day(moment)
 } else := concat("", [substring(moment, 0, 19), ".000Z"]) if {
 	_is_second(moment)
@@ -134,9 +147,7 @@ _first(moment) := "" if {
 	_is_moment(moment)
 }
 
-_last(moment) := "9" if {
-	moment == null
-} else := concat("", [moment, "T23:59:59.999Z"]) if {
+_last(moment) := concat("", [moment, "T23:59:59.999Z"]) if {
 	_is_day(moment)
 } else := concat("", [substring(moment, 0, 19), ".999Z"]) if {
 	_is_second(moment)

@@ -96,6 +96,15 @@ test_deny_when_research_needs_a_consent if {
 	data.dicomweb.consent.deny == set() with input as data.dicomweb.lib.fixture.good with data.consent as _opt_in
 }
 
+# Trials are a kind of research (data.consent.narrower), unless a default of their own says otherwise.
+test_deny_when_a_kind_of_what_needs_a_consent_is_meant if {
+	trial := object.union(_research, {"request": {"purpose": {"code": "CLINTRCH", "source": "header"}}})
+	research := object.union(data.consent, {"default": {"HRESCH": "deny"}})
+	data.dicomweb.consent.deny == _withheld with input as trial with data.consent as research
+	trials := object.union(data.consent, {"default": {"HRESCH": "deny", "CLINTRCH": "permit"}})
+	data.dicomweb.consent.deny == set() with input as trial with data.consent as trials
+}
+
 test_allow_when_the_patient_consented_to_research if {
 	c := [_of("P1", {"type": "permit", "purpose": _codings(["HRESCH"])})]
 	data.dicomweb.consent.deny == set() with input as _research with data.consents as c with data.consent as _opt_in
@@ -218,6 +227,7 @@ _wrong := [
 	{"policyRule": {"text": "opt in"}},
 	{"verification": [{"verified": false}]},
 	{"patient": {"extension": []}},
+	{"patient": {"identifier": {"period": {"end": "2000"}}}},
 	{"provision": {"actor": []}},
 	{"provision": {"type": "allow"}},
 	{"provision": {"type": null}},
@@ -244,12 +254,20 @@ _wrong := [
 	{"provision": {"period": {"end": false}}},
 	{"provision": {"period": {"start": 1, "end": "2099-01-01"}}},
 	{"provision": {"period": {"until": "2099-01-01"}}},
+	{"provision": {"period": null}},
+	{"provision": {"period": "2099"}},
+	{"provision": {"period": {"end": null}}},
+	{"provision": {"period": {"start": ""}}},
+	{"provision": {"purpose": ["TREAT"]}},
+	{"provision": {"purpose": null}},
+	{"provision": {"purpose": [null]}},
 	{"provision": {"provision": {"type": "deny"}}},
 	{"provision": {"provision": false}},
 	{"provision": {"provision": null}},
 	{"provision": {"provision": [{"type": "deny", "class": []}]}},
 	{"provision": {"provision": [{"type": "deny", "provision": []}]}},
 	{"provision": {"provision": [{}]}},
+	{"provision": {"provision": []}},
 	{"provision": {"provision": ["deny"]}},
 	{"provision": null},
 ]
