@@ -101,22 +101,27 @@ of_whom := {"certificate", "token", "directory"} if {
 
 # METADATA
 # description: Roles by which an action may be done now and from here.
-roles(action) := [role |
-	some role in data.dicomweb.lib.subject.permitting(action)
-	data.dicomweb.lib.subject.open(role)
-]
+roles(action) := found if {
+	able := data.dicomweb.lib.subject.permitting(action)
+	found := [role |
+		some role in able
+		data.dicomweb.lib.subject.open(role)
+	]
+}
 
 # METADATA
 # description: |
 #   Roles that permit an action for the purpose, at any hour and from anywhere, where the certificate's authority may ask
 #   for that action.
-permitting(action) := [role |
+permitting(action) := found if {
 	action in input.subject.certificate.authority_actions
-	some name in names
-	role := data.dicomweb.prepared.roles[name]
-	role.actions[action]
-	data.dicomweb.lib.subject.purposes(role, input.request.purpose)
-]
+	found := [role |
+		some name in names
+		role := data.dicomweb.prepared.roles[name]
+		role.actions[action]
+		data.dicomweb.lib.subject.purposes(role, input.request.purpose)
+	]
+} else := []
 
 # What follows is asked only to say why a request is denied.
 

@@ -10,12 +10,15 @@ test_deny_when_input_is_empty if {
 		"allow": false,
 		"reasons": [
 			"action-not-permitted",
+			"consent-withheld",
+			"department-not-granted",
 			"institution-not-granted",
 			"modality-not-granted",
 			"patient-not-granted",
 			"posture-missing",
 			"posture-stale",
 			"purpose-not-permitted",
+			"rate-exceeded",
 			"resource-unknown",
 			"subject-unknown",
 		],
@@ -27,7 +30,9 @@ test_deny_when_input_is_empty if {
 
 test_deny_when_there_is_no_data if {
 	i := data.dicomweb.lib.fixture.good
-	d := data.dicomweb.authz.decision with input as i with data.subjects as {} with data.roles as {} with data.limits as {}
+	d := data.dicomweb.authz.decision with input as i with data.subjects as {} with data.roles as {}
+		with data.limits as {}
+		with data.posture as {}
 	d.allow == false
 	count(d.reasons) > 0
 }
@@ -63,19 +68,21 @@ test_allow_when_a_search_is_filtered if {
 }
 
 _rows := [
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "departments": [""], "institutions": ["South Clinic"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT", "SR"], "departments": [""], "institutions": ["North Hospital", "South Clinic"]},
+	{"known": true, "patient_id": "P2", "modalities": ["MR"], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": null, "modalities": ["CT"], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": [""], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "departments": [""], "institutions": [""]},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "departments": [""], "institutions": []},
+	{"known": true, "patient_id": "P1", "modalities": [], "departments": [""], "institutions": ["North Hospital"]},
 	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": ["South Clinic"]},
-	{"known": true, "patient_id": "P1", "modalities": ["CT", "SR"], "institutions": ["North Hospital", "South Clinic"]},
-	{"known": true, "patient_id": "P2", "modalities": ["MR"], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": null, "modalities": ["CT"], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": "P1", "modalities": [""], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": [""]},
-	{"known": true, "patient_id": "P1", "modalities": ["CT"], "institutions": []},
-	{"known": true, "patient_id": "P1", "modalities": [], "institutions": ["North Hospital"]},
-	{"known": true, "modalities": ["CT"], "institutions": ["North Hospital"]},
-	{"known": true, "patient_id": "P1", "institutions": ["North Hospital"]},
-	{"known": "true", "patient_id": "P1", "modalities": ["CT"], "institutions": ["North Hospital"]},
-	{"known": false, "patient_id": null, "modalities": [], "institutions": []},
+	{"known": true, "patient_id": "P1", "modalities": ["CT"], "departments": null, "institutions": ["North Hospital"]},
+	{"known": true, "modalities": ["CT"], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": true, "patient_id": "P1", "departments": [""], "institutions": ["North Hospital"]},
+	{"known": "true", "patient_id": "P1", "modalities": ["CT"], "departments": [""], "institutions": ["North Hospital"]},
+	{"known": false, "patient_id": null, "modalities": [], "departments": [""], "institutions": []},
 	{},
 ]
 
@@ -118,10 +125,10 @@ test_visible_respects_every_boundary if {
 # Rows are judged by what metadata demands of the device, not by what the search does.
 test_visible_demands_the_trust_that_metadata_demands if {
 	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": _rows})
-	low := data.dicomweb.lib.fixture.limits({"minimum_trust": {"metadata": "managed"}})
-	data.dicomweb.authz.visible == [] with input as i with data.limits as low
-	other := data.dicomweb.lib.fixture.limits({"minimum_trust": {"search": "managed"}})
-	count(data.dicomweb.authz.visible) > 0 with input as i with data.limits as other
+	low := data.dicomweb.lib.fixture.demanding({"metadata": "managed"})
+	data.dicomweb.authz.visible == [] with input as i with data.posture as low
+	other := data.dicomweb.lib.fixture.demanding({"search": "managed"})
+	count(data.dicomweb.authz.visible) > 0 with input as i with data.posture as other
 }
 
 test_visible_is_what_the_user_may_see_and_not_the_device if {

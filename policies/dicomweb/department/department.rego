@@ -38,6 +38,7 @@ _own if {
 # Some of the object's departments are reached, by one role.
 _partly_granted if {
 	input.request.level == "study"
+	is_array(input.resource.departments)
 	some role in _roles
 	some department in input.resource.departments
 	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "departments", department)

@@ -39,7 +39,7 @@ _partly_granted if {
 
 # Those of the object's institutions that are reached.
 _reached contains institution if {
-	input.resource.institutions[0]
+	is_array(input.resource.institutions)
 	some role in _roles
 	some institution in input.resource.institutions
 	data.dicomweb.lib.reach.holds(role.bounds, "institutions", institution)

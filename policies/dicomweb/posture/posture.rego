@@ -206,9 +206,16 @@ deny contains "posture-trust-too-low" if {
 	_known
 }
 
-_class := demanded(input.request.action)
+# A class that is none has no entries.
+_class := class if {
+	class := demanded(input.request.action)
+	class.required
+}
 
-_exempt if _class.exempt
+_exempt if {
+	class := demanded(input.request.action)
+	class.exempt
+}
 
 _posture := input.device.posture if {
 	is_object(input.device.posture)

@@ -36,13 +36,12 @@ simply_permitted(bounds, plan, action, resource) if {
 	resource.institutions[0]
 	resource.modalities[0]
 	is_array(resource.departments)
-	is_string(resource.patient_id)
+	type_name(resource.patient_id) in ["null", "string"]
 	resource.conflicts == []
 	every member, names in bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
 	every member, names in plan.bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
 	every _ in plan.restricted { data.dicomweb.consent.permits(plan.purposes, resource) }
-	patient := trim_space(resource.patient_id)
-	consents := [1 | data.dicomweb.prepared.consent.patients[patient]]
+	consents := [1 | is_string(resource.patient_id); data.dicomweb.prepared.consent.patients[trim_space(resource.patient_id)]]
 	every _ in consents { data.dicomweb.consent.permits(plan.purposes, resource) }
 } else if {
 	action == "store"
@@ -61,11 +60,10 @@ permitted_rows(grant, rows) := positions if {
 		row.institutions[0]
 		row.modalities[0]
 		is_array(row.departments)
-		is_string(row.patient_id)
+		type_name(row.patient_id) in ["null", "string"]
 		every member, names in grant.bounds { data.dicomweb.lib.reach.inside(names, row[member]) }
 		every member, names in grant.roles[0].bounds { data.dicomweb.lib.reach.inside(names, row[member]) }
-		patient := trim_space(row.patient_id)
-		consents := [1 | data.dicomweb.prepared.consent.patients[patient]]
+		consents := [1 | is_string(row.patient_id); data.dicomweb.prepared.consent.patients[trim_space(row.patient_id)]]
 		every _ in consents { data.dicomweb.consent.permits(grant.purposes, row) }
 		data.dicomweb.site.permits("metadata", row)
 	]
