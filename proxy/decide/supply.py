@@ -76,8 +76,9 @@ class Supply:
 
     @property
     def generation(self) -> int:
-        """Counts up with every set of policies that comes into force."""
-        return self._generation
+        """Another with every set of policies that comes into force, and once they are older than the site allows:
+        streams under way are judged again then."""
+        return -self._generation if self._too_old(self._as_of) else self._generation
 
     @property
     def digest(self) -> PolicyDigest:

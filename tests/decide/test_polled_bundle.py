@@ -71,6 +71,7 @@ async def test_signed_anew_renews_the_age_and_builds_nothing(
         async with polling(host.url, store, observer, clock) as supply:
             clock.pass_by(DAY_S + 1)
             for ask in (supply.decide, supply.visible):
+                assert supply.generation == -1, "streams under way are not judged again"
                 with pytest.raises(PolicyStaleError) as stale:
                     await ask(GOOD)
                 assert (stale.value.status, stale.value.code) == (503, "policy-stale")
