@@ -19,6 +19,16 @@ patients[id][position] := told if {
 }
 
 # METADATA
+# description: By patient, purposes that one of the consents or of their exceptions forbids at some time; "*" is all.
+forbidding[id][purpose] if {
+	some id
+	some told in patients[id]
+	some rule in array.concat([told], object.get(told, "exceptions", []))
+	rule.type != "permit"
+	some purpose in rule.purposes
+}
+
+# METADATA
 # description: Positions in data.consents of those that forbid everything because what they say is not known here.
 malformed := [position |
 	some id

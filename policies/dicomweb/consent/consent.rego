@@ -11,11 +11,20 @@ package dicomweb.consent
 #   Whether an object's patient permits what is done for these purposes. Of an object that names no patient no consent can
 #   be known: the default says.
 permits(purposes, resource) if {
-	# The outcome of what follows where the patient has no consent, at less cost.
+	# The outcome of what follows where no consent of the patient forbids anything, at less cost.
 	data.dicomweb.prepared.consent.open
 	is_string(resource.patient_id)
 	id := trim_space(resource.patient_id)
-	not data.dicomweb.prepared.consent.patients[id]
+	not data.dicomweb.prepared.consent.forbidding[id]
+} else if {
+	# The same where none forbids this one purpose.
+	data.dicomweb.prepared.consent.open
+	count(purposes) == 1
+	purpose := purposes[0]
+	is_string(resource.patient_id)
+	forbidden := data.dicomweb.prepared.consent.forbidding[trim_space(resource.patient_id)]
+	not forbidden["*"]
+	not forbidden[purpose]
 } else if {
 	data.dicomweb.prepared.consent.attributed
 	is_string(input.time)

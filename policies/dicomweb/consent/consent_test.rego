@@ -187,7 +187,7 @@ test_allow_when_the_exception_has_ended if {
 }
 
 test_deny_when_the_time_is_missing if {
-	c := [_of("P1", {"type": "permit", "period": {"start": "2026-01-01"}})]
+	c := [_of("P1", {"type": "deny", "period": {"end": "2026-01-01"}})]
 	none := object.remove(data.dicomweb.lib.fixture.good, ["time"])
 	every i in [none, object.union(none, {"time": null}), object.union(none, {"time": 1})] {
 		data.dicomweb.consent.deny == _withheld with input as i with data.consents as c
