@@ -133,6 +133,8 @@ def try_(
     else:
         posture_told = {**authoring.PERFECT, **pairs("--posture", posture)}
         counted = pairs("--counters", counters)
+        if not all(type(value) is int for value in counted.values()):
+            raise ConfigurationError("--counters: each value is a number")
         supposed = authoring.Supposed(
             at=instant(at, None if site is None else site.policy.timezone),
             name=name,
@@ -207,7 +209,8 @@ def _show_outcome(outcome: authoring.Outcome, policy_input: JsonObject) -> None:
 def _show_tested(found: authoring.Tested) -> None:
     for failure in found.failures:
         console.print(f"FAILED on {failure.engine}: {failure.test.name}")
-        console.print(f"  {failure.test.file}:{failure.test.line}")
+        if failure.test.file:
+            console.print(f"  {failure.test.file}:{failure.test.line}")
         for line in failure.text.splitlines():
             console.print(f"    {line}")
     if found.coverage:

@@ -1,7 +1,7 @@
 """How many recorded decisions are asked again in a second: ``python -m tests.bench.replay [count [policies]]``.
 
-A spool is written, nine of ten decisions in it allowed, and read back as ``dicomward policy replay`` does. Processor time
-of the one thread; the best of five, since other programs on the machine only ever add to it.
+A spool is written, nine of ten decisions in it allowed, and read back as ``dicomward policy replay`` does. Processor
+time of the one thread; the best of five, since other programs on the machine only ever add to it.
 """
 
 from __future__ import annotations
