@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.authoring import loading
-from tests.authoring.small import NO_CT, RADIOLOGIST, Command, small
+from tests.authoring.small import NO_CT, RADIOLOGIST, SITE, Command, small
 
 
 def findings(command: Command, folder: Path) -> list[tuple[str, int | None, str, str]]:
@@ -111,7 +111,8 @@ def test_a_rule_of_which_only_the_reason_is_asked_is_found(command: Command, fol
     (folder / "dicomweb/extra").mkdir()
     (folder / "dicomweb/extra/extra.rego").write_text(NO_CT.replace("dicomweb.site", "dicomweb.extra"))
     (folder / "dicomweb/extra/extra_test.rego").write_text("package dicomweb.extra_test\n")
-    (folder / "dicomweb/site/site.rego").write_text(SITE.replace("some code in []", "some code in data.dicomweb.extra.deny"))
+    site = SITE.replace("some code in []", "some code in data.dicomweb.extra.deny")
+    (folder / "dicomweb/site/site.rego").write_text(site)
     texts = [text for _, _, _, text in findings(command, folder)]
     assert texts == ["nothing asks data.dicomweb.extra.permits: name it in dicomweb/site/site.rego"]
 
