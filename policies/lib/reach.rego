@@ -53,7 +53,9 @@ covers(role, object) if {
 # description: Whether what an object says in one dimension is within bounds.
 holds(bounds, member, value) if {
 	not bounds[member]
-} else := inside(bounds[member], value)
+} else if {
+	data.dicomweb.lib.reach.inside(bounds[member], value)
+}
 
 # METADATA
 # description: Whether a name, or every one of a list of which some is known, is among those that are granted.

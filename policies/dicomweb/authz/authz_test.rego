@@ -146,3 +146,46 @@ test_visible_is_what_the_user_may_see_and_not_the_device if {
 	nobody := data.dicomweb.lib.fixture.by_user("dev/nobody", [], "search")
 	data.dicomweb.authz.visible == [] with input as object.union(nobody, {"rows": _rows})
 }
+
+# Two roles, so that rows and decisions are judged at greater length.
+test_visible_is_what_metadata_would_allow_to_several_roles if {
+	s := data.dicomweb.lib.fixture.subjects(["north", "ct"], {})
+	r := {
+		"north": data.dicomweb.lib.fixture.role({"institutions": ["North Hospital"]}),
+		"ct": data.dicomweb.lib.fixture.role({"modalities": ["CT"]}),
+	}
+	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": _rows})
+	seen := data.dicomweb.authz.visible with input as i with data.subjects as s with data.roles as r
+	count(seen) > 3
+	every index, row in _rows {
+		j := object.union(object.remove(i, ["resource"]), {"resource": row, "request": {"action": "metadata"}})
+		allowed := data.dicomweb.authz.allow with input as j with data.subjects as s with data.roles as r
+		shown := index in seen
+		allowed == shown
+	}
+}
+
+test_deny_when_a_profile_is_no_object if {
+	every profile in [null, 1, "radiologist", ["radiologist"]] {
+		s := {"urn:dicomward:device:radiologist": profile}
+		data.dicomweb.authz.allow == false with input as data.dicomweb.lib.fixture.good with data.subjects as s
+		said := {"subject": {"roles": [{"name": "radiologist", "source": "certificate"}]}}
+		i := object.union(data.dicomweb.lib.fixture.good, said)
+		data.dicomweb.authz.allow == false with input as i with data.subjects as s
+	}
+}
+
+# What is looked up for one role is what is found at greater length for the same role said twice.
+test_allow_when_both_ways_answer_the_same if {
+	twice := {"subject": {"roles": [{"name": "absent", "source": "certificate"}]}}
+	every name in ["radiologist", "technologist", "researcher", "nobody"] {
+		every action in ["search", "metadata", "retrieve", "store", "render", "manage_posture"] {
+			every institution in ["North Hospital", "South Clinic", ""] {
+				i := data.dicomweb.lib.fixture.at(name, action, [institution])
+				short := data.dicomweb.authz.decision with input as i
+				long := data.dicomweb.authz.decision with input as object.union(i, twice)
+				short == long
+			}
+		}
+	}
+}

@@ -88,3 +88,48 @@ test_search_masks_what_metadata_would_be_masked_of if {
 		with data.roles.masking as masking
 	mask in found
 }
+
+# The same by a role that is said besides: at greater length.
+_also(name, action) := object.union(
+	data.dicomweb.lib.fixture.asks(name, action),
+	{"subject": {"roles": [{"name": "technologist", "source": "directory"}]}},
+)
+
+test_allow_when_several_roles_see_everything_without_a_filter if {
+	data.dicomweb.authz.decision.obligations == [] with input as _also("radiologist", "search")
+}
+
+test_allow_when_several_roles_mask_and_filter if {
+	i := _also("researcher", "search")
+	masked := data.dicomweb.authz.decision.obligations with input as i
+	[o.type | some o in masked] == ["mask"]
+	s := data.dicomweb.lib.fixture.subjects(["radiologist", "technologist"], {"patients": ["P1"]})
+	match := {"type": "match", "attribute": "00100020", "values": ["P1"]}
+	data.dicomweb.authz.decision.obligations == [match, {"type": "filter_rows"}] with input as _also("radiologist", "search")
+		with data.subjects as s
+}
+
+test_allow_when_masks_of_both_roles_are_joined if {
+	masks := [{"type": "mask", "attributes": ["00100010"]}, {"type": "mask", "attributes": ["00100020"]}]
+	r := {
+		"one": data.dicomweb.lib.fixture.role({"obligations": {"*": [masks[0], masks[0]]}}),
+		"two": data.dicomweb.lib.fixture.role({"obligations": {"metadata": [masks[1]], "search": [{"type": "seal"}]}}),
+	}
+	s := data.dicomweb.lib.fixture.subjects(["one", "two"], {})
+	data.dicomweb.authz.decision.obligations == [masks[0], masks[1], {"type": "seal"}] with input as _also("radiologist", "search")
+		with data.subjects as s
+		with data.roles as r
+}
+
+test_allow_when_a_consent_is_known_and_rows_are_filtered if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	consent := {
+		"resourceType": "Consent",
+		"status": "active",
+		"patient": {"identifier": {"value": "P9"}},
+		"provision": {"type": "deny"},
+	}
+	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as i with data.consents as [consent]
+	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as _also("radiologist", "search")
+		with data.consents as [consent]
+}

@@ -13,5 +13,9 @@ package dicomweb.site
 permits(_, _) := "every object"
 
 # METADATA
-# description: Reasons of the site's own rules. None is shipped. A code here has METADATA as those of other rules have.
-deny contains code if some code in []
+# description: |
+#   Reasons of the site's own rules. None is shipped: a site adds `deny contains "<code>" if { .. }` with METADATA as those of
+#   other rules have.
+deny contains code if some code in _none
+
+_none := []

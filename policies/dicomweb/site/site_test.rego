@@ -28,7 +28,7 @@ test_deny_when_the_site_looks_at_objects if {
 	i := data.dicomweb.lib.fixture.resource({"modalities": ["MR"]})
 	data.dicomweb.authz.decision == {"allow": false, "reasons": ["our-own"], "obligations": []} with input as i
 		with data.dicomweb.site.permits as only_ct
-		with data.dicomweb.site.deny as {"our-own"}
+		with data.dicomweb.site._none as ["our-own"]
 	rows := [data.dicomweb.lib.fixture.good.resource, i.resource]
 	j := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": rows})
 	data.dicomweb.authz.visible == [0] with input as j with data.dicomweb.site.permits as only_ct
