@@ -15,8 +15,8 @@ import asyncio
 import logging
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -28,6 +28,7 @@ import orjson
 from opa_client.opa_async import AsyncOpaClient
 
 from proxy.decide.policies import pack
+from proxy.decide.policies.plain_json import parse_object
 from proxy.decide.policies.policy_set import CAPABILITIES
 from proxy.decide.prepared import Prepared
 from proxy.decide.shelf import Shelf
@@ -36,8 +37,8 @@ from proxy.errors import ConfigurationError, PolicyInvalidError, PolicyUnavailab
 from proxy.model import JsonObject, PolicyDigest, Verdict
 
 GRACE_S: Final = 10.0
-LOAD_S: Final = 10.0
-"""Until the server has to answer by new policies, where it answers at all."""
+LOAD_S: Final = 8.0
+"""Until the server has to answer by new policies, where it answers at all. While that is awaited those before count."""
 LARGEST_ANSWER: Final = 4 << 20
 _LONGEST_TOKEN: Final = 4096
 _PACKAGE: Final = "dicomweb.authz"
@@ -81,7 +82,8 @@ class OpaServer:
 
         :raises PolicyInvalidError: it does not take them up; those before are offered again
         """
-        before, changed_at = self._prepared, self._changed_at
+        was = self._before, self._prepared, self._changed_at
+        before = self._prepared
         self._before, self._prepared, self._changed_at = before, prepared, monotonic()
         self._shelf.offer(prepared.digest, _bundle(prepared))
         until = monotonic() + LOAD_S
@@ -93,17 +95,20 @@ class OpaServer:
             return
         if before is None:
             return  # a server that has policies of nobody's knowledge: no verdict until it has ours
-        self._before, self._prepared, self._changed_at = prepared, before, changed_at
+        self._before, self._prepared, self._changed_at = was
         self._shelf.offer(before.digest, _bundle(before))
         raise PolicyInvalidError("the OPA server does not take these policies up: its log says why")
 
     async def decide(self, policy_input: JsonObject) -> Verdict:
-        return parse_verdict(*await self._ask("decision", policy_input))
+        result, prepared = await self._ask("decision", policy_input)
+        with self._counting_what_is_malformed():
+            return parse_verdict(result, prepared)
 
     async def visible(self, policy_input: JsonObject) -> frozenset[int]:
         rows = policy_input.get("rows")
         result, _ = await self._ask("visible", policy_input)
-        return parse_visible(result, len(rows) if isinstance(rows, list) else 0)
+        with self._counting_what_is_malformed():
+            return parse_visible(result, len(rows) if isinstance(rows, list) else 0)
 
     async def watch(self, interval_s: float = 1.0) -> None:
         """Look after the server's health, until cancelled."""
@@ -147,6 +152,8 @@ class OpaServer:
             raise self._failed("late", f"no answer within {self._settings.deadline_s:g} s", unreachable=True) from error
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise self._failed("unreachable", "it cannot be reached", unreachable=True) from error
+        except TypeError as error:
+            raise self._failed("malformed", "the input is not JSON") from error
         except (_AnswerError, aiohttp.ClientError, ConfigurationError) as error:
             detail = str(error) if isinstance(error, _AnswerError) else "its answer cannot be used, or the token for it"
             raise self._failed("refused", detail) from error
@@ -166,12 +173,20 @@ class OpaServer:
             return before
         return None
 
+    @contextmanager
+    def _counting_what_is_malformed(self) -> Iterator[None]:
+        try:
+            yield
+        except PolicyUnavailableError:
+            self.failures["malformed"] += 1
+            raise
+
     def _failed(self, kind: str, detail: str, *, unreachable: bool = False) -> PolicyUnavailableError:
         self.failures[kind] += 1
         return (_UnreachableError if unreachable else PolicyUnavailableError)(f"the OPA server: {detail}")
 
 
-_KINDS: Final = ("late", "unreachable", "refused", "revision", "undefined")
+_KINDS: Final = ("late", "unreachable", "refused", "revision", "undefined", "malformed")
 
 
 class _UnreachableError(PolicyUnavailableError):
@@ -195,8 +210,8 @@ class _Answer:
 
     async def json(self) -> Any:
         try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
+            return parse_object("answer", self.body)
+        except PolicyInvalidError as error:
             raise _AnswerError("its answer is not JSON") from error
 
 
@@ -216,7 +231,12 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
         )
         self._settings = settings
         self._tls = _tls(settings) if secure else None
+        self._closed = False
         self._token()
+
+    async def close_connection(self) -> None:
+        self._closed = True
+        await super().close_connection()
 
     async def _init_session(self) -> None:
         self._connector = aiohttp.TCPConnector(
@@ -232,6 +252,8 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
 
     @asynccontextmanager
     async def _request(self, method: str, url: str, **kwargs: Any) -> AsyncIterator[_Answer]:
+        if self._closed:
+            raise _AnswerError("it is not asked any more")
         if self._session is None:
             await self._init_session()
         headers = {**self._token(), "Accept-Encoding": "identity"}
