@@ -67,10 +67,12 @@ permitted_rows(grant, rows) := positions if {
 		every _ in consents { data.dicomweb.consent.permits(grant.purposes, row) }
 		data.dicomweb.site.permits("metadata", row)
 	]
-} else := [position |
-	some position, row in rows
-	data.dicomweb.resource.object_permitted(grant, "metadata", row)
-]
+} else := positions if {
+	positions := [position |
+		some position, row in rows
+		data.dicomweb.resource.object_permitted(grant, "metadata", row)
+	]
+}
 
 # METADATA
 # description: |

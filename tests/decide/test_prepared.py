@@ -1,0 +1,132 @@
+"""What follows from data alone is worked out once, without input; what is left takes its place as data."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from proxy.decide import EmbeddedEngine, PolicySet, read_policies
+from proxy.decide.example import example_input
+from proxy.decide.prepared import from_bytes, prepare
+from proxy.errors import PolicyInvalidError
+from proxy.model import Action
+from tests.decide.conftest import SHIPPED
+
+AS_OF = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
+CAPABILITIES = (SHIPPED / "capabilities.json").read_bytes()
+AUTHZ = "package dicomweb.authz\n\nvisible := data.dicomweb.prepared.facts.names\n"
+FACTS = "package dicomweb.prepared.facts\n\n"
+DATA = {"subjects": {"a": {"n": 1}, "b": {"n": 9007199254740991}}, "other": [1]}
+
+
+def policies(facts: str, authz: str = AUTHZ, data: object = DATA) -> PolicySet:
+    return PolicySet(
+        files={
+            "authz.rego": authz.encode(),
+            "lib/facts.rego": (FACTS + facts).encode(),
+            "data/all.json": orjson.dumps(data),
+            "capabilities.json": CAPABILITIES,
+        }
+    )
+
+
+def test_the_outcome_takes_the_place_of_rules_and_of_data_that_only_they_read() -> None:
+    prepared = prepare(policies("names := [name | some name, _ in data.subjects]\n\nmost := data.subjects.b.n"), AS_OF)
+    assert orjson.loads(prepared.data) == {
+        "dicomweb": {"prepared": {"facts": {"names": ["a", "b"], "most": 9007199254740991}}}
+    }
+    assert [path for path, _ in prepared.modules] == ["authz.rego"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("x := data.other", {"other"}),
+        ('x := data["other"][0]', {"other"}),
+        ("x := data.other[data.subjects.a.n]", {"other", "subjects"}),
+        ("x := data[input.name]", {"other", "subjects"}),
+        ("x := count(data)", {"other", "subjects"}),
+        ("x := [y | some y in data.other]", {"other"}),
+        ("f(y) if data.other[y]", {"other"}),
+        ("import data.other as o\n\nx := o", {"other"}),
+        ("import data as o\n\nx := o.other", {"other", "subjects"}),
+        ('x if { every y in [1] { data["subjects"][y] } }', {"subjects"}),
+    ],
+)
+def test_data_that_a_decision_may_read_is_kept(rule: str, kept: set[str]) -> None:
+    prepared = prepare(policies("names := []", f"package dicomweb.authz\n\n{rule}\n"), AS_OF)
+    assert orjson.loads(prepared.data).keys() - {"dicomweb"} == kept
+
+
+@pytest.mark.parametrize(
+    ("facts", "fault"),
+    [
+        ("names := input.x", "refers to input"),
+        ("names := [1 | input]", "refers to input"),
+        ('names := data.subjects[input["x"]]', "refers to input"),
+        ("import input.request as r\n\nnames := r", "refers to input"),
+        ("names := data", "more than data"),
+        ('names := data[concat("", ["a"])]', "more than data"),
+        ("names := data.dicomweb.authz.visible", "more than data"),
+        ("names := data.dicomweb", "more than data"),
+        ("import data.dicomweb.authz as a\n\nnames := a.visible", "more than data"),
+        ("names := {1, 2}", r"facts\.names holds a set"),
+        ('names := {"a": [{name | some name, _ in data.subjects}]}', "holds a set"),
+        ("names contains name if some name, _ in data.subjects", "holds a set"),
+        ("names := time.now_ns()", "which policies may not"),
+        ("names := data.dicomweb.authz.f(1)", "more than data"),
+        ("names := 1 if true\n\nnames := 2 if true", "conflicts"),
+        ("names := {", r"facts\.rego"),
+    ],
+)
+def test_what_is_more_than_data_is_refused(facts: str, fault: str) -> None:
+    with pytest.raises(PolicyInvalidError, match=fault):
+        prepare(policies(facts), AS_OF)
+
+
+def test_private_rules_may_be_sets_and_are_left_out() -> None:
+    prepared = prepare(policies("names := sort(_all)\n\n_all contains name if some name, _ in data.subjects"), AS_OF)
+    assert orjson.loads(prepared.data)["dicomweb"]["prepared"] == {"facts": {"names": ["a", "b"]}}
+
+
+def test_no_decision_calls_what_is_prepared() -> None:
+    with pytest.raises(PolicyInvalidError, match=r"calls data\.dicomweb\.prepared\.facts\.f"):
+        prepare(policies("f(x) := x", "package dicomweb.authz\n\nx := data.dicomweb.prepared.facts.f(1)\n"), AS_OF)
+
+
+def test_the_outcome_travels_as_bytes() -> None:
+    source = read_policies(SHIPPED)
+    prepared = prepare(source, AS_OF)
+    assert from_bytes(prepared.to_bytes(), source) == prepared
+    asked = example_input("urn:dicomward:device:radiologist", Action.RETRIEVE)
+    assert EmbeddedEngine(from_bytes(prepared.to_bytes(), source)).decide_now(asked).allow
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"{}\n{}", b"nonsense\n{}", b'{"digest": 5}\n{}', b"\xff\n\xff"])
+def test_what_was_not_prepared_is_refused(content: bytes) -> None:
+    with pytest.raises(PolicyInvalidError):
+        from_bytes(content, policies("names := []"))
+
+
+def test_what_was_prepared_of_other_policies_is_refused() -> None:
+    with pytest.raises(PolicyInvalidError, match="other policies"):
+        from_bytes(prepare(policies("names := []"), AS_OF).to_bytes(), policies("names := [1]"))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "f(x) if {\n\tx == 1\n} else := input.no[x]",
+        "f(x) if {\n\tx == 1\n} else := [input.no]",
+        "f(x) if {\n\tx == 1\n} else := input.no if {\n\tx == 2\n}",
+        "f(x) if {\n\tx == 1\n} else := g(x)\n\ng(x) := input.no[x]",
+    ],
+)
+def test_an_else_that_the_engine_would_take_for_true_is_refused(rule: str) -> None:
+    with pytest.raises(PolicyInvalidError, match="may be undefined"):
+        prepare(policies("names := []", f"package dicomweb.authz\n\n{rule}\n"), AS_OF)
+
+
+def test_an_else_with_a_value_that_is_there_is_accepted() -> None:
+    rule = "f(x) := 3 if {\n\tx == 1\n} else := y if {\n\ty := input.no[x]\n}\n\ng(x) if {\n\tx == 1\n} else := false"
+    prepare(policies("names := []", f"package dicomweb.authz\n\n{rule}\n"), AS_OF)
