@@ -92,9 +92,9 @@ _of_search(role, classes, reach) := {"search": plan |
 }
 
 # METADATA
-# description: Whether there is a consent of any patient.
+# description: Whether a consent forbids something of any patient.
 consented if {
-	some _ in data.dicomweb.prepared.consent.patients
+	some _ in data.dicomweb.prepared.consent.forbidding
 }
 
 _unless(facts, fact) := [] if {

@@ -28,11 +28,12 @@ decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
 	posture := input.device.posture
 	now := input.time
 	now > "2"
+	trusts := able.class.trusts
 	every attribute in posture {
 		attribute.others == []
 		attribute.expires_at > now
 		attribute.expires_at < "9999"
-		able.class.trusts[attribute.trust]
+		trusts[attribute.trust]
 	}
 	posture.disk_encryption.value == true
 	posture.firewall.value == true
@@ -75,7 +76,9 @@ _of_subject := data.dicomweb.subject.deny if {
 } else := set() if {
 	input.version == 1
 	data.dicomweb.lib.subject.grant(input.request.action)
-} else := union({data.dicomweb.subject.deny, data.dicomweb.hours.deny, data.dicomweb.network.deny})
+} else := union({data.dicomweb.subject.deny, data.dicomweb.hours.deny, data.dicomweb.network.deny}) if {
+	count(data.dicomweb.lib.subject.permitted) > 0
+} else := data.dicomweb.subject.deny
 
 _of_posture := set() if {
 	data.dicomweb.posture.fit(input.request.action, input.device.posture)
@@ -88,9 +91,12 @@ _of_rate := set() if {
 _of_object := set() if {
 	grant := data.dicomweb.lib.subject.grant(input.request.action)
 	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+} else := union({_of_bounds, data.dicomweb.conflict.deny, data.dicomweb.consent.deny})
+
+_of_bounds := set() if {
+	grant := data.dicomweb.lib.subject.grant(input.request.action)
+	data.dicomweb.lib.reach.reached(grant.bounds, grant.roles, input.resource)
 } else := union({
-	data.dicomweb.conflict.deny,
-	data.dicomweb.consent.deny,
 	data.dicomweb.department.deny,
 	data.dicomweb.institution.deny,
 	data.dicomweb.modality.deny,

@@ -36,12 +36,13 @@ simply_permitted(bounds, plan, action, resource) if {
 	resource.institutions[0]
 	resource.modalities[0]
 	is_array(resource.departments)
-	type_name(resource.patient_id) in ["null", "string"]
+	is_string(resource.patient_id)
 	resource.conflicts == []
 	every member, names in bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
 	every member, names in plan.bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
 	every _ in plan.restricted { data.dicomweb.consent.permits(plan.purposes, resource) }
-	consents := [1 | is_string(resource.patient_id); data.dicomweb.prepared.consent.patients[trim_space(resource.patient_id)]]
+	patient := trim_space(resource.patient_id)
+	consents := [1 | data.dicomweb.prepared.consent.forbidding[patient]]
 	every _ in consents { data.dicomweb.consent.permits(plan.purposes, resource) }
 } else if {
 	action == "store"
@@ -51,7 +52,7 @@ simply_permitted(bounds, plan, action, resource) if {
 # METADATA
 # description: Positions of the rows whose metadata are permitted.
 permitted_rows(grant, rows) := positions if {
-	# The outcome of what follows for one role, where no patient needs a consent, at less cost.
+	# The outcome of what follows for one role, at less cost.
 	count(grant.roles) == 1
 	data.dicomweb.prepared.consent.open
 	positions := [position |
@@ -63,7 +64,7 @@ permitted_rows(grant, rows) := positions if {
 		type_name(row.patient_id) in ["null", "string"]
 		every member, names in grant.bounds { data.dicomweb.lib.reach.inside(names, row[member]) }
 		every member, names in grant.roles[0].bounds { data.dicomweb.lib.reach.inside(names, row[member]) }
-		consents := [1 | is_string(row.patient_id); data.dicomweb.prepared.consent.patients[trim_space(row.patient_id)]]
+		consents := [1 | is_string(row.patient_id); data.dicomweb.prepared.consent.forbidding[trim_space(row.patient_id)]]
 		every _ in consents { data.dicomweb.consent.permits(grant.purposes, row) }
 		data.dicomweb.site.permits("metadata", row)
 	]
