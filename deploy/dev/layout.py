@@ -162,5 +162,6 @@ def tool(name: str) -> Path:
     """
     path = TOOLS / "bin" / name
     if not path.exists():
-        raise StackError(f"{name} is not set up: run 'make setup' in {ROOT} once.", 2)
+        how = "deploy/tools.sh opa" if name == "opa" else "make setup"
+        raise StackError(f"{name} is not set up: run '{how}' in {ROOT} once.", 2)
     return path.resolve() if name == "anvil" else path

@@ -19,7 +19,7 @@ from typing import IO, Final, Self
 import requests
 
 from deploy.dev import archive, chain, issuer, opa, posture, site, upload
-from deploy.dev.layout import ROOT, Layout, Ports, StackError
+from deploy.dev.layout import ROOT, Layout, Ports, StackError, tool
 from deploy.dev.pki import DevPki
 from deploy.dev.process import Child, end_leftovers, remember
 from proxy.errors import DicomwardError
@@ -128,6 +128,8 @@ class DevStack:
     def _start(self) -> None:
         if ended := end_leftovers(self._pids):
             self._say(f"ended {ended} processes that an earlier run in this folder left behind")
+        if self._with_opa:
+            tool("opa")  # before anything starts
         if taken := self.ports.taken(without_archive=not self._own_archive, with_opa=self._with_opa):
             raise StackError(
                 f"Port {', '.join(map(str, taken))} on the loopback address is in use: stop what listens there, "
