@@ -59,6 +59,7 @@ _kind := kind if {
 # METADATA
 # description: Whether everything that a class requires is known.
 known(class, posture) if {
+	is_object(posture)
 	names := object.keys(posture)
 	every name in class.required { name in names }
 }

@@ -332,3 +332,12 @@ test_deny_when_nothing_is_exempt if {
 	p := data.dicomweb.lib.fixture.demanding({})
 	data.dicomweb.authz.decision == _denied("posture-firewall-off") with input as i with data.posture as p
 }
+
+test_deny_when_the_posture_is_no_object if {
+	g := object.remove(data.dicomweb.lib.fixture.good, ["device"])
+	every posture in [null, "", "firewall", 0, true, []] {
+		i := object.union(g, {"device": {"id": "ab", "posture": posture}})
+		data.dicomweb.authz.allow == false with input as i
+		"posture-missing" in data.dicomweb.authz.reasons with input as i
+	}
+}
