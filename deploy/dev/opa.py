@@ -60,7 +60,9 @@ def opa_child(layout: Layout, ports: Ports) -> Child:
             *(str(tool("opa")), "run", "--server", "--addr", f"127.0.0.1:{ports.opa}"),
             *("--config-file", str(layout.opa_config), "--disable-telemetry", "--log-level", "info"),
             *("--tls-cert-file", str(pki / "server.crt"), "--tls-private-key-file", str(pki / "server.key")),
-            *("--tls-ca-cert-file", str(pki / "ca.crt"), "--authentication", "tls", "--min-tls-version", "1.3"),
+            *("--tls-ca-cert-file", str(pki / "ca.crt"), "--min-tls-version", "1.3"),
+            # The rule of who may ask what comes with the policies: before there are any, nobody may.
+            *("--authentication", "tls", "--authorization", "basic"),
         ],
         log=layout.log / "opa.log",
         healthy=lambda: _serves(layout, ports),
@@ -68,12 +70,13 @@ def opa_child(layout: Layout, ports: Ports) -> Child:
 
 
 def _serves(layout: Layout, ports: Ports) -> bool:
-    """Without its policies too: those come from the proxy, which may not be there yet."""
+    """Whether it answers at all. It permits nothing without policies: those come from the proxy, which starts later."""
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(layout.pki / "ca.crt")
         session.cert = (str(layout.pki / f"{CLIENT}.crt"), str(layout.pki / f"{CLIENT}.key"))
         try:
-            return session.get(f"{opa_url(ports)}/health", timeout=5).ok
+            session.get(f"{opa_url(ports)}/health", timeout=5)
         except requests.RequestException:
             return False
+    return True

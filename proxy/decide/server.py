@@ -42,6 +42,24 @@ LOAD_S: Final = 8.0
 LARGEST_ANSWER: Final = 4 << 20
 _LONGEST_TOKEN: Final = 4096
 _PACKAGE: Final = "dicomweb.authz"
+_AUTHORIZATION: Final = (
+    "system/authz.rego",
+    """package system.authz
+
+default allow := false
+
+allow if {
+	input.method == "POST"
+	input.path in [["v1", "data", "dicomweb", "authz", rule] | some rule in ["decision", "visible"]]
+}
+
+allow if {
+	input.method == "GET"
+	input.path == ["health"]
+}
+""",
+)
+"""What an OPA that runs with ``--authorization basic`` permits whoever it lets in: data may name patients."""
 
 _log = logging.getLogger(__name__)
 
@@ -305,7 +323,7 @@ def _revision(answer: object) -> str | None:
 
 def _bundle(prepared: Prepared) -> bytes:
     return pack(
-        modules=prepared.modules,
+        modules=(*prepared.modules, _AUTHORIZATION),
         data=prepared.data,
         capabilities=prepared.policies.files[CAPABILITIES],
         digest=prepared.digest,

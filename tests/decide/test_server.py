@@ -279,6 +279,40 @@ async def test_real_server_is_asked_over_mutual_tls(tmp_path: Path, prepared: Pr
         assert (await engine.decide(ASKED)).allow
 
 
+async def test_who_may_ask_for_verdicts_may_ask_for_nothing_else(tmp_path: Path, prepared: Prepared) -> None:
+    """Data may name patients. The rule comes with the policies, so that before them nothing is permitted at all."""
+    whole = {"input": ASKED}
+    flags = ["--authorization", "basic"]
+    async with real_opa(tmp_path, flags=flags) as (engine, server):
+        with pytest.raises(PolicyUnavailableError, match="status 500"):
+            await engine.decide(ASKED)
+        await engine.load(prepared)
+        assert (await engine.decide(ASKED)).allow
+        assert len(await engine.visible(ASKED)) == 10
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as somebody:
+            for method, path, body in (
+                ("GET", "/v1/data", None),
+                ("GET", "/v1/data/dicomweb/authz/decision", None),
+                ("POST", "/v1/data", whole),
+                ("POST", "/v1/data/dicomweb/prepared", whole),
+                ("POST", "/v1/data/dicomweb/authz", whole),
+                ("POST", "/v1/data/dicomweb/authz/decision/allow", whole),
+                ("POST", "/v0/data/dicomweb/authz/decision", whole),
+                ("POST", "/", whole),
+                ("POST", "/v1/query", {"query": "data"}),
+                ("GET", "/v1/query?q=data", None),
+                ("POST", "/v1/compile", {"query": "data"}),
+                ("GET", "/v1/policies", None),
+                ("PUT", "/v1/policies/mine", None),
+                ("PUT", "/v1/data/mine", {}),
+                ("PATCH", "/v1/data", []),
+                ("GET", "/v1/config", None),
+                ("GET", "/metrics", None),
+            ):
+                async with somebody.request(method, path, json=body) as answer:
+                    assert answer.status == 401, (method, path, await answer.text())
+
+
 @pytest.mark.parametrize("shown", [None, "stranger"])
 async def test_real_server_refuses_who_has_no_certificate_of_its_authority(
     tmp_path: Path, prepared: Prepared, site: Site, shown: str | None

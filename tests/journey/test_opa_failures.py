@@ -197,7 +197,7 @@ def _every_answer_has_its_record(stack: DevStack, seen: Load) -> None:
     """And the verdict in it is the answer that was given."""
     assert seen.unanswered == 0
     assert seen.statuses().keys() <= {200, 403, 503}
-    assert seen.statuses()[200] > 20
+    assert seen.statuses()[200] >= 10
     assert ledger.missing(stack, seen.answers) == []
     records = _decisions(stack)
     digest = _digest(stack)
