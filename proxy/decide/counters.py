@@ -38,7 +38,7 @@ class _Sum:
 
     def told(self, at: float) -> int:
         self._turn(at)
-        return self.now + int(self.before * max(0.0, 1 - (at - self.began) / self.period_s))
+        return self.now + int(self.before * min(1.0, max(0.0, 1 - (at - self.began) / self.period_s)))
 
     def _turn(self, at: float) -> None:
         if at >= self.began + self.period_s:

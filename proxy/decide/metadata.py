@@ -23,6 +23,7 @@ _PACKAGE: Final = re.compile(r"^package\s+(?:dicomweb\.)?([\w.]+)", re.MULTILINE
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 LONGEST_CODE: Final = 64
 LONGEST_TEXT: Final = 300
+LONGEST_BLOCK: Final = 10_000
 OURS: Final = frozenset({Reason.RESOURCE_UNKNOWN, Reason.STUDY_MISMATCH})
 """Reasons that both the proxy and policies give: how they are answered is the proxy's."""
 BY_POLICY: Final = frozenset(
@@ -102,9 +103,12 @@ def blocks(path: str, text: str) -> Iterable[Mapping[str, Any]]:
     :raises PolicyInvalidError: one is no YAML mapping
     """
     for block in _BLOCK.findall(text):
+        if len(block) > LONGEST_BLOCK:
+            raise PolicyInvalidError(f"{path}: METADATA of more than {LONGEST_BLOCK} characters")
         try:
             value = yaml.safe_load("".join(line[1:] for line in block.splitlines(keepends=True)))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            # To this reader a thirteenth month is a ValueError, and a thousand open brackets are a RecursionError.
             raise PolicyInvalidError(f"{path}: METADATA is not YAML") from error
         if not isinstance(value, dict):
             raise PolicyInvalidError(f"{path}: METADATA is not a YAML mapping")
@@ -112,4 +116,4 @@ def blocks(path: str, text: str) -> Iterable[Mapping[str, Any]]:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_TEXT and "\n" not in value.strip()
+    return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_TEXT and value.strip().isprintable()

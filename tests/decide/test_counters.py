@@ -143,3 +143,11 @@ def test_a_clock_set_back_counts_on():
     counters.decided(ANNA, None, True, NOW)
     counters.decided(ANNA, None, True, NOW - timedelta(minutes=10))
     assert counters.before(ANNA, None, NOW - timedelta(minutes=10))["requests_minute"] == 2
+
+
+def test_a_clock_set_back_by_hours_does_not_multiply_what_was():
+    counters = Counters()
+    for _ in range(5):
+        counters.decided(ANNA, None, True, NOW - timedelta(minutes=1))
+    counters.decided(ANNA, None, True, NOW)
+    assert counters.before(ANNA, None, NOW - timedelta(hours=10))["requests_minute"] == 6
