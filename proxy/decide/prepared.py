@@ -5,12 +5,15 @@ What follows from data alone is worked out once and not by every decision: the p
 takes their place as data. Sections of data that only they read are left out then. Both engines are given the same.
 
 1. Every module parses; those below ``dicomweb.prepared`` refer to data and to each other alone.
-2. They are evaluated. Their outcome is JSON: a set would come out as an array, so it is refused.
-3. Every call of the other modules is resolved (``calls.py``). Data that none of them refers to is left out.
+2. Nothing refers to a whole package that stands in several files: asked for so, the embedded engine takes rules that it
+   has not come to for undefined, and ``not`` of them for true. Asked rule by rule it does not.
+3. They are evaluated, rule by rule. Their outcome is JSON: a set would come out as an array, so it is refused.
+4. Every call of the other modules is resolved (``calls.py``). Data that none of them refers to is left out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,7 +25,7 @@ import regorus
 from proxy.decide.calls import check_calls
 from proxy.decide.metadata import reasons_of
 from proxy.decide.policies import PolicySet
-from proxy.decide.references import Path, package_of, private_rules, references
+from proxy.decide.references import Path, package_of, references, value_rules
 from proxy.errors import PolicyInvalidError
 from proxy.model import PolicyDigest, PolicyReason
 
@@ -99,6 +102,8 @@ def prepare(policies: PolicySet, as_of: datetime) -> Prepared:
     roots = {package[0] for package in packages}
     for tree in folded:
         _check_folded(tree, roots)
+    _check_packages(folded)
+    _check_packages(rest)
     check_calls(folded, builtins)
     check_calls(rest, builtins)
     outcome = _evaluate(folded, texts, data) if folded else None
@@ -136,38 +141,58 @@ def _check_folded(tree: Any, roots: set[str]) -> None:
             raise PolicyInvalidError(f"{_file(tree)}: refers to more than data and what is prepared of it")
 
 
+def _check_packages(trees: Sequence[Any]) -> None:
+    files = Counter(package_of(tree) for tree in trees)
+    several = [package for package, count in files.items() if count > 1]
+    for tree in trees:
+        for path in references(_body(tree), "data"):
+            if any(package[: len(path)] == path for package in several):
+                raise PolicyInvalidError(
+                    f"{_file(tree)}: refers to all of {'.'.join(('data', *path))}, which stands in several files:"
+                    " name the rule"
+                )
+
+
 def _evaluate(trees: Sequence[Any], texts: Mapping[str, str], data: dict[str, Any]) -> Any:
+    packages = {package_of(tree) for tree in trees}
+    rules = sorted(
+        {(*package_of(tree), name) for tree in trees for name in value_rules(tree) if not name.startswith("_")}
+    )
+    for rule in rules:
+        if any(package[: len(rule)] == rule for package in packages):
+            raise PolicyInvalidError(f"data.{'.'.join(rule)} is a rule and a package")
+    # What is undefined is an empty list, where the value itself would make the whole undefined.
+    paths = ("".join(f"[{orjson.dumps(name).decode()}]" for name in rule) for rule in rules)
+    lines = ",\n".join(f"[value | value := data{path}]" for path in paths)
+    query = f"[{lines}]"
     engine = _engine({_file(tree): texts[_file(tree)] for tree in trees})
     try:
         engine.add_data_json(orjson.dumps(data).decode())
-        found = engine.eval_query(_QUERY)["result"]
-        if not found:
-            raise PolicyInvalidError(f"{_QUERY} is undefined")
-        value = found[0]["expressions"][0]["value"]
+        found = engine.eval_query(query)["result"][0]["expressions"][0]["value"]
         # Two outcomes of the same: the value shows what is a set, and JSON keeps integers as they are.
-        written = orjson.loads(engine.eval_query_as_json(_QUERY))["result"][0]["expressions"][0]["value"]
+        written = orjson.loads(engine.eval_query_as_json(query))["result"][0]["expressions"][0]["value"]
     except RuntimeError as error:
         raise PolicyInvalidError(brief(error)) from error
-    except PolicyInvalidError:
-        raise
     except BaseException as error:
         # A panic of the native engine is no Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise PolicyInvalidError(f"{_QUERY}: the engine panicked") from error
-    for tree in trees:
-        for name in private_rules(tree):
-            for outcome in (value, written):
-                _drop(outcome, (*package_of(tree)[len(PREPARED) :], name))
-    if (place := _set_within(value, _QUERY)) is not None:
+    if (place := _set_within(_nested(rules, found), _QUERY)) is not None:
         raise PolicyInvalidError(f"{place} holds a set, which JSON does not have")
-    return written
+    return _nested(rules, written)
 
 
-def _drop(outcome: Any, path: Path) -> None:
-    for member in path[:-1]:
-        outcome = outcome.get(member, {})
-    outcome.pop(path[-1], None)
+def _nested(rules: Sequence[Path], values: Sequence[Any]) -> dict[str, Any]:
+    """What a reference to all of ``PREPARED`` would give, from what each rule gave."""
+    whole: dict[str, Any] = {}
+    for rule, value in zip(rules, values, strict=True):
+        holder = whole
+        for member in rule[len(PREPARED) : -1]:
+            holder = holder.setdefault(member, {})
+        if value:
+            holder[rule[-1]] = value[0]
+    return whole
 
 
 def _set_within(value: object, place: str) -> str | None:

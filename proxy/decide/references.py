@@ -61,13 +61,15 @@ def package_of(module: Any) -> Path:
     return (str(node["Var"]["value"]), *reversed(path))
 
 
-def private_rules(module: Any) -> set[str]:
-    """Names of its rules that begin with ``_``: no other package may rely on them."""
+def value_rules(module: Any) -> set[str]:
+    """Names of its rules that are no functions, each the first after the package's."""
     found = set()
     for rule in module["ast"]["rules"]:
         ((_, body),) = rule.items()
-        node = body["refr"] if "refr" in body else next(iter(body["head"].values()))["refr"]
+        head = body if "refr" in body else next(iter(body["head"].values()))
+        node = head["refr"]
         while "Var" not in node:
             node = next(iter(node.values()))["refr"]
-        found.add(str(node["Var"]["value"]))
-    return {name for name in found if name.startswith("_")}
+        if not head.get("args"):
+            found.add(str(node["Var"]["value"]))
+    return found
