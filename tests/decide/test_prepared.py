@@ -89,6 +89,48 @@ def test_private_rules_may_be_sets_and_are_left_out() -> None:
     assert orjson.loads(prepared.data)["dicomweb"]["prepared"] == {"facts": {"names": ["a", "b"]}}
 
 
+LATER = "package dicomweb.prepared.facts\n\nnames := f(more)\n\nf(_) := [1 | not last]\n\nlast := true\n"
+"""Asked for as a whole after a file of the same package, the embedded engine took ``last`` for undefined."""
+
+
+@pytest.mark.parametrize("path", ["lib/a.rego", "lib/z.rego"])
+def test_rules_of_one_package_in_two_files_see_each_other(path: str) -> None:
+    files = dict(policies("more := 1").files)
+    prepared = prepare(PolicySet(files=files | {path: LATER.encode()}), AS_OF)
+    facts = orjson.loads(prepared.data)["dicomweb"]["prepared"]["facts"]
+    assert facts == {"more": 1, "names": [], "last": True}
+
+
+@pytest.mark.parametrize("whole", ["data.dicomweb.x", "data.dicomweb", "data[input.y]", 'data["dicomweb"][input.y]'])
+def test_a_package_in_two_files_is_not_asked_for_as_a_whole(whole: str) -> None:
+    files = dict(policies("names := []").files)
+    files["one.rego"], files["two.rego"] = b"package dicomweb.x\n\na := 1\n", b"package dicomweb.x\n\nb := 1\n"
+    assert prepare(PolicySet(files=files), AS_OF).modules
+    files["three.rego"] = f"package dicomweb.y\n\nfound := {whole}\n".encode()
+    with pytest.raises(PolicyInvalidError, match=r"three\.rego: refers to all of data.* in several files"):
+        prepare(PolicySet(files=files), AS_OF)
+
+
+def test_what_is_prepared_is_not_asked_for_as_a_whole_either() -> None:
+    files = dict(policies("names := []").files)
+    files["lib/more.rego"] = (FACTS + "more := 1\n").encode()
+    files["lib/all.rego"] = b"package dicomweb.prepared.all\n\nfound := data.dicomweb.prepared.facts\n"
+    with pytest.raises(PolicyInvalidError, match=r"all\.rego: refers to all of data\.dicomweb\.prepared\.facts"):
+        prepare(PolicySet(files=files), AS_OF)
+
+
+def test_a_rule_and_a_package_of_one_name_are_refused() -> None:
+    files = dict(policies("names := []").files)
+    files["lib/above.rego"] = b"package dicomweb.prepared\n\nfacts := {}\n"
+    with pytest.raises(PolicyInvalidError, match=r"data\.dicomweb\.prepared\.facts is a rule and a package"):
+        prepare(PolicySet(files=files), AS_OF)
+
+
+def test_rules_without_a_value_are_left_out() -> None:
+    prepared = prepare(policies("names := data.nobody\n\nmore := 1\n\ndefault f(_) := 2"), AS_OF)
+    assert orjson.loads(prepared.data)["dicomweb"]["prepared"] == {"facts": {"more": 1}}
+
+
 def test_no_decision_calls_what_is_prepared() -> None:
     with pytest.raises(PolicyInvalidError, match=r"calls data\.dicomweb\.prepared\.facts\.f"):
         prepare(policies("f(x) := x", "package dicomweb.authz\n\nx := data.dicomweb.prepared.facts.f(1)\n"), AS_OF)
