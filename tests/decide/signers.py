@@ -93,3 +93,12 @@ def archive(files: Mapping[str, bytes], *more: tarfile.TarInfo) -> bytes:
         for entry in more:
             tar.addfile(entry, io.BytesIO(bytes(entry.size)))
     return compress(packed.getvalue())
+
+
+def endless_headers(kind: bytes = tarfile.GNUTYPE_LONGNAME) -> bytes:
+    """Each says that the next one's name is long, or has attributes."""
+    told = b"10 path=q\n" if kind in (b"x", b"g") else b"x\0"
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, len(told)
+    piece = header.tobuf(tarfile.USTAR_FORMAT) + told.ljust(512, b"\0")
+    return compress(piece * 5_000 + tarfile.TarInfo("x").tobuf() + bytes(1024))

@@ -44,6 +44,7 @@ from tests.decide.signers import (
     bundle,
     claims_of,
     contents,
+    endless_headers,
     manifest,
     ours,
     ours_rsa,
@@ -268,6 +269,7 @@ def test_a_signature_is_over_values_and_not_white_space_of_json() -> None:
         {"files": [{"name": "data.json", "hash": "0" * 32, "algorithm": "MD5"}]},
         {"files": [{"name": "data.json", "hash": "0" * 40, "algorithm": "SHA-1"}]},
         {"files": [{"name": "../x", "hash": "0" * 64, "algorithm": "SHA-256"}]},
+        {"files": [{"name": "data.json", "hash": "0" * 64, "algorithm": ["SHA-256"]}]},
         {"files": claims_of(contents())["files"] * 2},
         claims_of(contents()) | {"scope": "write"},
     ],
@@ -286,6 +288,7 @@ def test_a_signature_of_another_form_is_refused(claims: dict[str, Any]) -> None:
         b'{"signatures": []}',
         b'{"signatures": [1]}',
         b'{"signatures": ["a.b.c"]}',
+        b'{"signatures": ["a.b.\\ud800"]}',
         b"{}",
         b'{"signatures": ["a.b.c"], "plugin": "x"}',
     ],
@@ -322,6 +325,11 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["data.json", "./data.json", "/data.json"])
 def test_a_name_that_stands_twice_is_refused(name: str) -> None:
     refused(archive(unpack_files(bundle()), tarfile.TarInfo(name)), r"data\.json: stands twice")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, b"x", b"g"])
+def test_headers_that_announce_headers_without_end_are_refused(kind: bytes) -> None:
+    refused(endless_headers(kind), "no tar archive")
 
 
 def test_a_bomb_is_not_let_out() -> None:
@@ -362,6 +370,10 @@ def test_what_is_cut_off_or_followed_by_more_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------ contents
 
 
+_BEFORE_TIME, _AFTER_TIME = "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"
+"""Moments that UTC has no name for."""
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -371,6 +383,9 @@ def test_what_is_cut_off_or_followed_by_more_is_refused() -> None:
         ({".manifest": manifest(metadata={"dicomward": {"serial": True, "issued_at": "x"}})}, "no serial"),
         ({".manifest": manifest(metadata={"dicomward": {"serial": 1, "issued_at": "x"}})}, "RFC 3339"),
         ({".manifest": manifest(metadata={"dicomward": {"serial": 1, "issued_at": "2026-11-01T12:00:00"}})}, "zone"),
+        ({".manifest": manifest(metadata={"dicomward": {"serial": 1, "issued_at": _BEFORE_TIME}})}, "RFC 3339"),
+        ({".manifest": manifest(metadata={"dicomward": {"serial": 1, "issued_at": _AFTER_TIME}})}, "RFC 3339"),
+        ({"data.json": b'{"a": "\\ud800"}'}, "half a surrogate pair"),
         ({".manifest": manifest(wasm=[])}, "members that are not known"),
         ({".manifest": manifest(file_rego_versions={"/x/x.rego": 0})}, "members that are not known"),
         ({".manifest": manifest(roots=["x"])}, "roots have to be"),
@@ -398,6 +413,9 @@ def test_built_ins_cannot_be_widened_by_the_manifest() -> None:
     told = {"serial": 1, "issued_at": "2026-11-01T12:00:00Z", "builtins": ["count", "opa.runtime"]}
     files = contents() | {".manifest": manifest(metadata={"dicomward": told})}
     refused(signed({path: files[path] for path in files if path != "capabilities.json"}), "may never call opa.runtime")
+    told["builtins"] = [{"a": 1}]
+    files[".manifest"] = manifest(metadata={"dicomward": told})
+    refused(signed({path: files[path] for path in files if path != "capabilities.json"}), "has no capabilities.json")
 
 
 def test_tests_beside_the_rules_do_not_count() -> None:

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.decide import PolicySet, read_policies
-from proxy.decide.policies import CAPABILITIES, MAX_FILE_BYTES, MAX_FILES
+from proxy.decide.policies import CAPABILITIES, MAX_FILE_BYTES, MAX_FILES, read_files
+from proxy.decide.policies.folder import MAX_DEPTH
 from proxy.decide.policies.permitted import PERMITTED
 from proxy.decide.policies.plain_json import parse_object
 from proxy.errors import PolicyInvalidError
@@ -181,8 +183,52 @@ def test_data_that_engines_could_read_differently_is_refused(folder: Path, conte
 
 def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/lib/\xff.rego")).write_text("package x\n")
-    with pytest.raises(PolicyInvalidError, match="UTF-8"):
+    with pytest.raises(PolicyInvalidError, match="no plain path"):
         read_policies(folder)
+
+
+@pytest.mark.parametrize("name", ["a\\b.rego", "a\nb.rego", "a\u00a0b.rego", "\u202eb.rego"])
+def test_a_name_by_which_a_kept_set_could_not_be_read_is_refused(folder: Path, name: str) -> None:
+    """Else its decisions could not be made again."""
+    (folder / "lib" / name).write_text("package x\n")
+    with pytest.raises(PolicyInvalidError, match="no plain path"):
+        read_policies(folder)
+
+
+@pytest.mark.parametrize("name", ["../x.rego", "/x.rego", "a//x.rego", "./x.rego", "a/../x.rego", ".."])
+def test_a_set_holds_no_name_that_leads_elsewhere(name: str) -> None:
+    with pytest.raises(PolicyInvalidError, match="no plain path"):
+        PolicySet(files={name: b"package x\n", CAPABILITIES: b'{"builtins": []}'})
+
+
+def test_folders_without_end_are_refused(folder: Path) -> None:
+    deep = folder / "lib"
+    for _ in range(MAX_DEPTH):
+        deep /= "a"
+        deep.mkdir()
+    with pytest.raises(PolicyInvalidError, match="deep"):
+        read_policies(folder)
+
+
+def test_a_link_that_is_swapped_meanwhile_gives_one_of_both_sets(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, current = tmp_path / "other", tmp_path / "current"
+    shutil.copytree(folder, other)
+    (other / "data/limits.json").write_text("{}")
+    current.symlink_to(folder)
+    expected = read_files(folder)
+
+    def swap(path: Path, flags: int) -> int:
+        if path.name == CAPABILITIES:
+            current.unlink()
+            current.symlink_to(other)
+        return opened(path, flags)
+
+    opened = os.open
+    monkeypatch.setattr("proxy.decide.policies.folder.os.open", swap)
+    assert read_files(current) == expected
+    assert current.readlink() == other
 
 
 _JSON = st.recursive(

@@ -1,5 +1,6 @@
 """Signed bundles over real HTTP: renewed, replayed, withheld, aged, and offered by whoever has no key."""
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
@@ -12,10 +13,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from deploy.dev.pki import DevPki
 from proxy.decide import BundleServer, PolicySet, PolledBundle, read_keys, read_policies
 from proxy.decide.policies import Kept, signed_bundle
+from proxy.decide.policies.fetching import BundleFetcher
 from proxy.errors import ConfigurationError, PolicyStaleError
 from tests.decide.conftest import SHIPPED, Counting
 from tests.decide.hosting import BundleHost, hosted
-from tests.decide.signers import archive, bundle, manifest, ours, private, public, signed, trusted
+from tests.decide.signers import (
+    archive,
+    bundle,
+    contents,
+    endless_headers,
+    manifest,
+    ours,
+    private,
+    public,
+    signed,
+    trusted,
+)
 from tests.decide.supplying import GOOD, NOW, Clock, polling
 from tests.decide.test_supply import loop, put_away, revoke
 
@@ -117,6 +130,8 @@ async def _refused(
         (lambda _, other: bundle(other, 6, NOW - timedelta(days=2)), "too long ago"),
         (lambda policies, _: bundle(policies, 6, NOW)[:-40], "cut off"),
         (lambda *_: b"", "cut off"),
+        (lambda *_: endless_headers(), "no tar archive"),
+        (lambda *_: archive(contents() | {".signatures.json": b'{"signatures": ["\\ud800"]}'}), "half a surrogate"),
         (lambda *_: bytes(41 << 20), "more than"),
         (lambda *_: signed({"x.rego": b"package x\n"}), "no manifest"),
     ],
@@ -301,6 +316,32 @@ async def test_any_other_answer_is_none_and_redirects_are_not_followed(
             async with polling(host.url, store, observer, clock):
                 pass
         assert elsewhere.asked == []
+
+
+async def test_a_tag_that_cannot_be_sent_back_is_left() -> None:
+    """One answer of a stranger must not put the server out of reach for good."""
+    asked: list[bytes] = []
+    tag: str | None = None
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\nETag: "a\x01b"\r\n\r\nhi')
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    fetcher = BundleFetcher(BundleServer(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", timeout_s=5.0))
+    try:
+        for _ in range(2):
+            fetched = await fetcher.fetch(tag)
+            assert fetched is not None
+            assert fetched.content == b"hi"
+            tag = fetched.etag
+        assert b"If-None-Match" not in asked[1]
+    finally:
+        await fetcher.close()
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_late_or_endless_answer_is_none(

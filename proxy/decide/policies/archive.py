@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.decide.policies.policy_set import DATA, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES
+from proxy.decide.policies.policy_set import DATA, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, is_plain
 from proxy.errors import PolicyInvalidError
 
 MAX_BUNDLE_BYTES: Final = 40 << 20
@@ -48,7 +48,7 @@ def plain_path(name: str) -> str:
     :raises PolicyInvalidError: it leads elsewhere
     """
     path = name.removeprefix(".").removeprefix("/") if name.startswith(("./", "/")) else name
-    if not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    if not is_plain(path):
         raise PolicyInvalidError(f"{name[:200]!a}: is no path within a bundle")
     return path
 
@@ -89,5 +89,6 @@ def _files(inflated: bytes) -> Iterator[tuple[str, bytes]]:
                 if content is None or len(told := content.read()) != entry.size:
                     raise PolicyInvalidError(f"{path}: is cut off")
                 yield path, told
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        # The last is of headers that announce headers: the library follows each one a call deeper.
         raise PolicyInvalidError("the bundle is no tar archive") from error

@@ -157,7 +157,7 @@ def _counted(files: Mapping[str, bytes]) -> dict[str, bytes]:
 def _capabilities(ours: object) -> bytes:
     """From the manifest's ``metadata.dicomward.builtins``, a list of names, since ``opa build`` leaves the file out."""
     names = ours.get("builtins") if isinstance(ours, dict) else None
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise PolicyInvalidError(
             f"the bundle has no {CAPABILITIES}: add it before you sign; for `opa build`, which leaves it out, name the "
             f"built-ins as metadata.dicomward.builtins in {MANIFEST}"
@@ -168,8 +168,8 @@ def _capabilities(ours: object) -> bytes:
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            raise PolicyInvalidError(f"{MANIFEST}: issued_at names no time zone")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise PolicyInvalidError(f"{MANIFEST}: issued_at is no time by RFC 3339") from error
-    if moment.tzinfo is None:
-        raise PolicyInvalidError(f"{MANIFEST}: issued_at names no time zone")
-    return moment.astimezone(UTC)

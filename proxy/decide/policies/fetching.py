@@ -5,6 +5,7 @@ What comes is not trusted: its signature is verified elsewhere. TLS keeps it fro
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from proxy.decide.policies.archive import MAX_BUNDLE_BYTES
 from proxy.errors import ConfigurationError, PolicyUnavailableError
 
 _READ_BYTES: Final = 1 << 18
-_LONGEST_TAG: Final = 1024
+_TAG: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,1023}")
+"""What can be sent back. A tag of another form is left: with it no further request could be made."""
 _LONGEST_TOKEN: Final = 16_384
 
 
@@ -67,10 +69,8 @@ class BundleFetcher:
                     return None
                 if response.status != 200:
                     raise PolicyUnavailableError(f"the bundle server answered with status {response.status}")
-                tag = response.headers.get(hdrs.ETAG)
-                return Fetched(
-                    content=await _bounded(response), etag=tag if tag is None or len(tag) <= _LONGEST_TAG else None
-                )
+                tag = response.headers.get(hdrs.ETAG, "")
+                return Fetched(content=await _bounded(response), etag=tag if _TAG.fullmatch(tag) else None)
         except TimeoutError as error:
             raise PolicyUnavailableError("the bundle server did not answer in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

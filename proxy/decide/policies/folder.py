@@ -10,9 +10,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from proxy.decide.policies.policy_set import CAPABILITIES, MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, PolicySet
 from proxy.errors import PolicyInvalidError
+
+MAX_DEPTH: Final = 32
 
 
 def read_policies(folder: Path) -> PolicySet:
@@ -26,13 +29,16 @@ def read_policies(folder: Path) -> PolicySet:
 def read_files(folder: Path) -> Mapping[str, bytes]:
     """All that counts in a folder, by path.
 
+    Where the folder is a link, all is read of what it led to at the beginning: it may be swapped meanwhile.
+
     :raises PolicyInvalidError: it cannot be read, holds a link, or more than is reasonable
     """
     files: dict[str, bytes] = {}
     total = 0
     try:
-        for path in _walk(folder, ""):
-            content = _read(folder / path, path)
+        root = folder.resolve()
+        for path in _walk(root, ""):
+            content = _read(root / path, path)
             total += len(content)
             if len(files) >= MAX_FILES or total > MAX_TOTAL_BYTES:
                 raise PolicyInvalidError(
@@ -56,6 +62,8 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
         if entry.is_symlink():
             raise PolicyInvalidError(f"{path}: is a symbolic link")
         if entry.is_dir(follow_symlinks=False):
+            if prefix.count("/") >= MAX_DEPTH:
+                raise PolicyInvalidError(f"{prefix[:200]}: folders are more than {MAX_DEPTH} deep")
             if prefix == "data/":
                 raise PolicyInvalidError(f"{path}: data has no folders")
             yield from _walk(folder, f"{path}/")

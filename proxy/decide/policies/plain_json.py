@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Never, TypeVar, cast
+import re
+from typing import Final, Never, TypeVar, cast
 
 from proxy.errors import PolicyInvalidError
 from proxy.model import MAX_INTEGER, JsonObject
 
 _T = TypeVar("_T")
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
+"""May stand for half a pair: only then the value is looked through, which takes as long as reading it."""
 
 
 def parse_object(path: str, content: bytes) -> JsonObject:
@@ -27,8 +30,12 @@ def parse_object(path: str, content: bytes) -> JsonObject:
         value = json.loads(
             text, object_pairs_hook=unique, parse_int=_integer, parse_float=_number, parse_constant=_constant
         )
+        if _HALF.search(text) is not None:
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise PolicyInvalidError(f"{path}: not UTF-8") from error
+    except UnicodeEncodeError as error:
+        raise PolicyInvalidError(f"{path}: text holds half a surrogate pair") from error
     except (ValueError, RecursionError) as error:
         raise PolicyInvalidError(f"{path}: {error}") from error
     if not isinstance(value, dict):

@@ -45,8 +45,12 @@ class PolicySet:
     _builtins: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """:raises PolicyInvalidError: a module is not UTF-8; data is no JSON that every engine reads alike, or two
-        files define the same member; the list of built-ins is missing or longer than ``permitted.py``"""
+        """:raises PolicyInvalidError: a name is no plain path; a module is not UTF-8; data is no JSON that every engine
+        reads alike, or two files define the same member; the list of built-ins is missing or longer than
+        ``permitted.py``"""
+        for path in self.files:
+            if not is_plain(path):
+                raise PolicyInvalidError(f"{path[:200]!a}: is no plain path, so what is kept of it could not be read")
         modules, data, builtins = tuple(_modules(self.files)), _data(self.files), _builtins(self.files)
         object.__setattr__(self, "_modules", modules)
         object.__setattr__(self, "_data", data.decode())
@@ -70,14 +74,18 @@ class PolicySet:
         return self.files[CAPABILITIES]
 
 
+def is_plain(path: str) -> bool:
+    """Whether it leads to one place within a folder or an archive, and shows as what it is."""
+    return path.isprintable() and "\\" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
 def _modules(files: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
     for path in sorted(files):
         if path.endswith(".rego"):
             try:
-                path.encode()
                 yield path, files[path].decode()
-            except UnicodeError as error:
-                raise PolicyInvalidError(f"{path!a}: not UTF-8") from error
+            except UnicodeDecodeError as error:
+                raise PolicyInvalidError(f"{path}: not UTF-8") from error
 
 
 def _data(files: Mapping[str, bytes]) -> bytes:

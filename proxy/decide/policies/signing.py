@@ -126,11 +126,13 @@ def signed_hashes(signatures: bytes, keys: Iterable[VerificationKey]) -> Mapping
         name, algorithm, told = (
             (each.get("name"), each.get("algorithm"), each.get("hash")) if isinstance(each, dict) else (None,) * 3
         )
-        if not isinstance(name, str) or not isinstance(told, str) or algorithm not in _HASHES:
+        if not isinstance(name, str) or not isinstance(told, str) or not isinstance(algorithm, str):
+            raise PolicyInvalidError(f"{SIGNATURES}: names a file without its hash")
+        if algorithm not in _HASHES:
             raise PolicyInvalidError(f"{SIGNATURES}: names a file without a hash of the SHA-2 family")
         if (path := plain_path(name)) in found:
             raise PolicyInvalidError(f"{SIGNATURES}: names a file twice")
-        found[path] = (str(algorithm), told.lower())
+        found[path] = (algorithm, told.lower())
     return found
 
 
