@@ -60,7 +60,7 @@ def replay(
             kept = store or site_of(config, dir).policy.store
             if not kept.is_dir():
                 raise ConfigurationError(f"{kept}: there is no such folder of kept policies")
-            audit = authoring.Audit(kept=Kept(kept), examples=examples)
+            audit = authoring.Audit(kept=Kept(kept, make=False), examples=examples)
             for body in told:
                 audit.add(body)
             typer.echo(json.dumps(audit.to_wire(), indent=2)) if as_json else _show_audit(audit)

@@ -110,7 +110,7 @@ def _kept(config: Path | None, dir: Path | None, store: Path | None) -> Kept:
     folder = store or site_of(config, dir).policy.store
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: there is no such folder of kept policies")
-    return Kept(folder)
+    return Kept(folder, make=False)
 
 
 def _whole(kept: Kept, digest: str) -> PolicyDigest:

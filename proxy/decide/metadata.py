@@ -89,7 +89,7 @@ def kept_reasons(folder: Path) -> Mapping[str, PolicyReason]:
 
     What of the kept sets cannot be read is left out.
     """
-    kept, found = Kept(folder), dict[str, PolicyReason]()
+    kept, found = Kept(folder, make=False), dict[str, PolicyReason]()
     latest = list(dict.fromkeys(told.digest for told in reversed(kept.history())))
     for digest in reversed(latest):
         with suppress(PolicyInvalidError):

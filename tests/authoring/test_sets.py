@@ -10,10 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from proxy.authoring import read_source, unpack
-from proxy.decide import Kept, PolicySet
+from proxy.authoring import read_source
+from proxy.decide import Kept
 from proxy.decide.policies import unpack_verified, verification_key
-from proxy.errors import ConfigurationError
 from tests.authoring.small import Command
 
 NOW = datetime(2026, 11, 22, 19, 40, tzinfo=UTC)
@@ -91,8 +90,10 @@ def test_a_kept_set_becomes_the_same_folder_again(command: Command, folder: Path
     assert "is not kept here" in command("policy", "show", other, "--store", store, status=2)
 
 
-def test_no_file_of_a_set_is_written_outside(folder: Path, tmp_path: Path) -> None:
-    files = {**read_source(folder).policies.files, "../../outside.rego": b"package outside\n"}
-    with pytest.raises(ConfigurationError, match="leads out of the folder"):
-        unpack(PolicySet(files=files), tmp_path / "again/folder")
-    assert not (tmp_path / "outside.rego").exists()
+def test_reading_a_store_writes_nothing_into_it(command: Command, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").mkdir()
+    said = command("policy", "history", "--store", empty, "--json")
+    assert json.loads(said) == {"history": [], "quarantined": []}
+    assert "is not kept here" in command("policy", "show", "0", "--store", empty, status=2)
+    assert "is not in quarantine" in command("policy", "release", "0" * 64, "--store", empty, status=2)
+    assert list(empty.iterdir()) == []

@@ -39,11 +39,16 @@ class InForce:
 
 
 class Kept:
-    def __init__(self, folder: Path) -> None:
-        """:raises ConfigurationError: the folder cannot be made"""
+    def __init__(self, folder: Path, *, make: bool = True) -> None:
+        """
+        :param make: ``False`` for whoever reads alone: nothing is written, whatever the folder is
+        :raises ConfigurationError: the folder cannot be made
+        """
         self.folder = folder
         self._sets, self._quarantined = folder / "sets", folder / "quarantined"
         self._history = folder / "history.jsonl"
+        if not make:
+            return
         try:
             for path in (folder, self._sets, self._quarantined):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
