@@ -10,7 +10,13 @@ package dicomweb.prepared.consent
 
 # METADATA
 # description: By patient, what each of the consents that count says.
-patients[id][position] := told if {
+patients := {id: told |
+	some id, consents in _by_patient
+	told := [consent | some consent in consents]
+}
+
+# By patient and position in data.consents.
+_by_patient[id][position] := told if {
 	some position, consent in data.consents
 	_counts(consent)
 	id := _patient(consent)
@@ -20,9 +26,14 @@ patients[id][position] := told if {
 
 # METADATA
 # description: By patient, purposes that one of the consents or of their exceptions forbids at some time; "*" is all.
-forbidding[id][purpose] if {
-	some id
-	some told in patients[id]
+forbidding := {id: purposes |
+	some id, consents in patients
+	purposes := _forbidden(consents)
+	purposes != {}
+}
+
+_forbidden(consents) := {purpose: true |
+	some told in consents
 	some rule in array.concat([told], object.get(told, "exceptions", []))
 	rule.type != "permit"
 	some purpose in rule.purposes
@@ -31,8 +42,8 @@ forbidding[id][purpose] if {
 # METADATA
 # description: Positions in data.consents of those that forbid everything because what they say is not known here.
 malformed := [position |
-	some id
-	some position, told in patients[id]
+	some consents in _by_patient
+	some position, told in consents
 	told.type == "malformed"
 ]
 
@@ -117,8 +128,8 @@ _members := [
 _rule(provision) := {
 	"type": provision.type,
 	"purposes": purposes,
-	"from": _first(object.get(period, "start", "0001-01-01")),
-	"until": _last(object.get(period, "end", "9999-12-31")),
+	"from": from,
+	"until": until,
 } if {
 	provision.type in ["permit", "deny"]
 	object.remove(provision, ["type", "period", "purpose"]) == {}
@@ -126,6 +137,11 @@ _rule(provision) := {
 	is_object(period)
 	object.remove(period, ["start", "end"]) == {}
 	purposes := _purposes(provision)
+	from := _first(object.get(period, "start", "0001-01-01"))
+	until := _last(object.get(period, "end", "9999-12-31"))
+
+	# One that ends before it begins would never be in force, whatever it was meant to forbid.
+	from <= until
 }
 
 # A purpose and those that are kinds of it. Without any, all.

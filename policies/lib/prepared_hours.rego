@@ -9,9 +9,16 @@ _days := ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "s
 
 # METADATA
 # description: By name and weekday, from when (inclusive) to when (exclusive). What goes over midnight is two.
-named[name][day] := spans if {
+named := {name: by_day |
 	some name, week in data.hours
-	some position, day in _days
+	by_day := {day: spans |
+		some position, day in _days
+		spans := _spans(week, position)
+	}
+}
+
+_spans(week, position) := spans if {
+	day := _days[position]
 	yesterday := _days[(position + 6) % 7]
 	until_midnight := [{"from": span.from, "to": "24:00"} |
 		some span in week[day]

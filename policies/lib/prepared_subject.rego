@@ -41,6 +41,7 @@ roles := {name: prepared |
 	unstated := {"unstated": [code] |
 		code := role.default_purpose
 		code in _list(object.get(role, "purposes", null))
+		data.purposes[code]
 	}
 	gates := {member: gate | some member in ["hours", "networks"]; gate := role[member]}
 	prepared := object.union(object.union(fixed, unstated), gates)
@@ -62,8 +63,8 @@ plans := {kind: by_reach |
 			plan := {
 				"bounds": role.bounds,
 				"purposes": role.unstated,
-				"rated": _unless(data.dicomweb.prepared.rates, "unlimited"),
-				"restricted": _unless(data.dicomweb.prepared.consent, "open"),
+				"rated": _rated,
+				"restricted": _restricted,
 				"actions": object.union(_of_objects(role, classes), _of_search(role, classes, reach)),
 			}
 		}
@@ -86,6 +87,9 @@ _of_search(role, classes, reach) := {"search": plan |
 	class.judged
 	role.actions.metadata
 	everything := [1 | reach == "all"; role.bounds == {}; data.dicomweb.prepared.consent.open; not consented]
+
+	# Where rows are not filtered, nobody asks for them what metadata demands of the device.
+	count([1 | some _ in everything; object.get(classes, "metadata", classes["*"]) != class]) == 0
 	filter := {{"type": "filter_rows"} | everything == []}
 	attached := sort(own | filter)
 	plan := {"obligations": attached, "class": class, "looked": [], "rows": [1], "everything": everything}
@@ -97,8 +101,12 @@ consented if {
 	some _ in data.dicomweb.prepared.consent.forbidding
 }
 
-_unless(facts, fact) := [] if {
-	facts[fact]
+_rated := [] if {
+	data.dicomweb.prepared.rates.unlimited
+} else := [1]
+
+_restricted := [] if {
+	data.dicomweb.prepared.consent.open
 } else := [1]
 
 # `role` is there where it is the only one: then it need not be looked for. Who is held to patients has a search of theirs

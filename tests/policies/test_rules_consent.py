@@ -108,7 +108,18 @@ def in_force(rule: dict[str, Any]) -> bool:
     return begun and ("end" not in period or moment(period["end"], last=True) >= NOW)
 
 
+def backwards(provision: dict[str, Any]) -> bool:
+    """Whether it, or an exception of it, ends before it begins: what it was meant to say is not known."""
+    periods = [rule.get("period", {}) for rule in (provision, *provision.get("provision", []))]
+    return any(
+        {"start", "end"} <= period.keys() and moment(period["start"], last=False) > moment(period["end"], last=True)
+        for period in periods
+    )
+
+
 def said(provision: dict[str, Any], purpose: str) -> str | None:
+    if backwards(provision):
+        return "deny"
     if not in_force(provision):
         return None
     exceptions = [rule["type"] for rule in provision.get("provision", []) if speaks(rule, purpose)]
@@ -146,7 +157,11 @@ def test_consents_permit_what_is_computed_here(
     wanted = all(expected(consents, defaults, patient, purpose) for purpose in purposes)
     assert engine.permits(consents, defaults, patient, purposes) == wanted
     assert faults({**engine.data, "consents": consents}) == []
-    assert engine.malformed() == []
+    assert engine.malformed() == [
+        position
+        for position, consent in enumerate(consents)
+        if consent["status"] == "active" and backwards(consent["provision"])
+    ]
 
 
 junk = st.recursive(

@@ -45,7 +45,10 @@ decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
 	every _ in plan.rated { data.dicomweb.rate.permits(input.request.action) }
 	every _ in able.looked { data.dicomweb.resource.simply_permitted(held.bounds, plan, input.request.action, input.resource) }
 	every _ in able.rows { "metadata" in input.subject.certificate.authority_actions }
-	every _ in able.everything { is_string(data.dicomweb.site.permits("metadata", input.resource)) }
+	every _ in able.everything {
+		is_string(data.dicomweb.site.permits("metadata", input.resource))
+		data.dicomweb.rate.permits("metadata")
+	}
 	data.dicomweb.site.permits(input.request.action, input.resource)
 } else := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1

@@ -268,6 +268,8 @@ _wrong := [
 	{"provision": {"provision": [{"type": "deny", "provision": []}]}},
 	{"provision": {"provision": [{}]}},
 	{"provision": {"provision": []}},
+	{"provision": {"period": {"start": "2026-12-01", "end": "2026-01-01"}}},
+	{"provision": {"period": {"start": "2026-01-01T00:00:01Z", "end": "2026-01-01T00:00:00Z"}}},
 	{"provision": {"provision": ["deny"]}},
 	{"provision": null},
 ]
@@ -333,4 +335,16 @@ test_visible_leaves_out_who_opted_out if {
 	rows := [row, object.union(row, {"patient_id": "P2"})]
 	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"rows": rows})
 	data.dicomweb.authz.visible == [1] with input as i with data.consents as c
+}
+
+test_deny_by_the_decision_when_a_consent_is_needed if {
+	every name in ["radiologist", "technologist"] {
+		i := data.dicomweb.lib.fixture.asks(name, "metadata")
+		needed := object.union(data.consent, {"default": {"*": "deny"}})
+		d := data.dicomweb.authz.decision with input as i with data.consent as needed
+		d == {"allow": false, "reasons": ["consent-withheld"], "obligations": []}
+		c := [_of("P1", {"type": "permit", "purpose": _codings(["TREAT"])})]
+		e := data.dicomweb.authz.decision with input as i with data.consent as needed with data.consents as c
+		e.allow
+	}
 }

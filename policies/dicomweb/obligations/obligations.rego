@@ -45,8 +45,12 @@ pushed(bounds) := [] if {
 } else := [{"type": "match", "attribute": "00100020", "values": sort(object.keys(bounds.patient_id))}]
 
 # METADATA
-# description: Whether who holds this grant may see every object of every patient, whatever it is.
+# description: |
+#   Whether who holds this grant may see every object of every patient, whatever it is: on this device and as often as it
+#   was asked, too.
 sees_everything(grant) if {
+	data.dicomweb.posture.fit("metadata", input.device.posture)
+	data.dicomweb.rate.permits("metadata")
 	grant.bounds == {}
 	some role in grant.roles
 	role.bounds == {}

@@ -133,3 +133,31 @@ test_allow_when_a_consent_is_known_and_rows_are_filtered if {
 	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as _also("radiologist", "search")
 		with data.consents as [consent]
 }
+
+# Nobody asks of a row that is not filtered what its metadata demand of the device, or how often they may be asked for.
+test_allow_when_metadata_demand_more_of_the_device_and_rows_are_filtered if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	p := data.dicomweb.lib.fixture.demanding({"metadata": "managed"})
+	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as i with data.posture as p
+	q := data.dicomweb.lib.fixture.demanding({"render": "managed"})
+	data.dicomweb.authz.decision.obligations == [] with input as i with data.posture as q
+}
+
+test_allow_when_metadata_were_had_too_often_and_rows_are_filtered if {
+	i := object.union(data.dicomweb.lib.fixture.asks("radiologist", "search"), {"counters": {"patients_hour": 5}})
+	r := {"metadata": {"patients_hour": 5}}
+	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as i with data.rates as r
+	s := {"metadata": {"patients_hour": 6}}
+	data.dicomweb.authz.decision.obligations == [] with input as i with data.rates as s
+}
+
+test_allow_when_a_patient_opted_out_and_rows_are_filtered if {
+	i := data.dicomweb.lib.fixture.asks("radiologist", "search")
+	c := [{
+		"resourceType": "Consent",
+		"status": "active",
+		"patient": {"identifier": {"value": "P9"}},
+		"provision": {"type": "deny"},
+	}]
+	data.dicomweb.authz.decision.obligations == [{"type": "filter_rows"}] with input as i with data.consents as c
+}

@@ -285,3 +285,12 @@ test_deny_when_the_managers_authority_may_not_manage if {
 	i := object.union(data.dicomweb.lib.fixture.own("manager", "manage_posture"), c)
 	data.dicomweb.authz.decision == _denied("action-not-permitted") with input as i
 }
+
+test_deny_when_the_site_does_not_know_the_default_purpose if {
+	u := object.remove(data.purposes, ["TREAT"])
+	every patient in ["P1", "", null] {
+		i := data.dicomweb.lib.fixture.resource({"patient_id": patient})
+		d := data.dicomweb.authz.decision with input as i with data.purposes as u
+		d == {"allow": false, "reasons": ["purpose-not-permitted"], "obligations": []}
+	}
+}
