@@ -25,6 +25,8 @@ from proxy.model import Action, JsonObject
 
 DECISION_LIMIT_S: Final = 0.05
 """Far above any decision of the shipped policies, far below what a client would notice."""
+LOAD_LIMIT_S: Final = 5.0
+"""Processor time of compiling. A worker answers nobody meanwhile, and is ended after ``policy.heartbeat_s``."""
 MAX_SUBJECTS: Final = 32
 """Of each kind, devices and users."""
 NOBODY: Final = "urn:dicomward:nobody:0b9f2c"
@@ -89,12 +91,15 @@ def examine(policies: PolicySet, as_of: datetime) -> Prepared:
     2. A subject that no data names is denied every action: a device, and a user on a device that data does not name.
        A user that no data names may do nothing with a device that data names, but let it tell of itself.
     3. For subjects and users that data names, every action gets a well-formed answer.
-    4. No answer takes longer than ``DECISION_LIMIT_S``.
+    4. No answer takes longer than ``DECISION_LIMIT_S``, and loading no longer than ``LOAD_LIMIT_S``.
 
     :raises PolicyInvalidError: one of these does not hold
     """
     prepared = prepare(policies, as_of)
+    started = time.thread_time()
     engine = EmbeddedEngine(prepared)
+    if time.thread_time() - started > LOAD_LIMIT_S:
+        raise PolicyInvalidError(f"needs more than {LOAD_LIMIT_S:g} s to be loaded, and nobody is answered meanwhile")
     _ask(engine, {}, must_deny=True)
     data = orjson.loads(policies.data())
     devices, users = _named(data, "subjects"), _named(data, "users")

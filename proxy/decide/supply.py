@@ -67,7 +67,7 @@ class Supply:
         self._serial: int | None = None
         self._generation = 0
         self._fault: Fault | None = None
-        self._refused: tuple[PolicyDigest, Fault] | None = None
+        self._refused: tuple[PolicyDigest, int | None, Fault] | None = None
         self._quarantined = False
 
     @property
@@ -180,13 +180,13 @@ class Supply:
             )
         if digest == self.digest:
             return await self._renew(offer)
-        if self._refused is not None and self._refused[0] == digest:
-            return self._refused[1]
+        if self._refused is not None and self._refused[:2] == (digest, offer.serial):
+            return self._refused[2]
         if self._too_old(offer.as_of):
             return Fault(detail=f"policies were signed at {wire_time(offer.as_of)}, too long ago: sign them anew")
         fault = await self._take(offer, self._serials)
         if fault is not None and fault.final:
-            self._refused = (digest, fault)
+            self._refused = (digest, offer.serial, fault)  # signed anew it is another offer
         return fault
 
     async def _take(self, offer: Offer, serials: Serials | None) -> Fault | None:

@@ -157,6 +157,13 @@ def test_a_candidate_that_answers_badly_is_refused(body: str, fault: str) -> Non
         examine(only(AUTHZ + body))
 
 
+def test_a_candidate_that_takes_long_to_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker would show no sign of life meanwhile, and be ended again and again."""
+    monkeypatch.setattr("proxy.decide.candidate.LOAD_LIMIT_S", 0.000_01)
+    with pytest.raises(PolicyInvalidError, match="to be loaded"):
+        examine(read_policies(SHIPPED))
+
+
 def test_a_candidate_that_lets_a_users_device_stand_for_its_user_is_refused() -> None:
     policies = read_policies(SHIPPED)
     path = "lib/subject.rego"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from deploy.dev.pki import DevPki
 from proxy.decide import BundleServer, PolicySet, PolledBundle, read_keys, read_policies
 from proxy.decide.policies import Kept, signed_bundle
 from proxy.decide.policies.fetching import BundleFetcher
-from proxy.errors import ConfigurationError, PolicyStaleError
+from proxy.decide.prepared import Prepared, prepare
+from proxy.errors import ConfigurationError, PolicyInvalidError, PolicyStaleError
 from tests.decide.conftest import SHIPPED, Counting
 from tests.decide.hosting import BundleHost, hosted
 from tests.decide.signers import (
@@ -300,6 +301,36 @@ async def test_serials_that_cannot_be_read_are_no_reason_to_begin_anew(
                 assert supply.last_error is not None
                 assert "serial.json: cannot be read" in supply.last_error
                 assert supply.digest == first.digest
+
+
+async def test_what_was_refused_is_tried_again_where_it_is_signed_anew(
+    first: PolicySet,
+    second: PolicySet,
+    store: Path,
+    observer: Counting,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine that was too busy to try policies in time is no fault of theirs for good."""
+    tried: list[str] = []
+
+    def busy(policies: PolicySet, as_of: datetime, deadline_s: float) -> Prepared:
+        tried.append(policies.digest)
+        if len(tried) == 1:
+            raise PolicyInvalidError("not compiled and evaluated within 20 s")
+        return prepare(policies, as_of)
+
+    async with hosted() as host:
+        host.content = bundle(first, 1, NOW)
+        async with polling(host.url, store, observer, clock) as supply:
+            monkeypatch.setattr("proxy.decide.supply.try_in_child", busy)
+            host.content = bundle(second, 2, NOW)
+            for _ in range(3):
+                await supply.look()
+            assert (tried, supply.digest) == ([second.digest], first.digest)
+            host.content = bundle(second, 3, NOW)
+            await supply.look()
+            assert (supply.digest, supply.last_error) == (second.digest, None)
 
 
 # ------------------------------------------------------------------------------------------------ HTTP
