@@ -167,7 +167,7 @@ def try_(
 def _input(path: Path) -> JsonObject:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: cannot be read as JSON") from error
     if isinstance(value, dict) and isinstance(value.get("input"), dict):
         value = value["input"]  # a whole record, or what --json printed

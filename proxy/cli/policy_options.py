@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from proxy.config import Site, load_site, site_path
 from proxy.errors import ConfigurationError
 
-console = Console(markup=False, highlight=False, soft_wrap=True)
-notices = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+class PlainConsole(Console):
+    """Prints what policies, paths and records hold as it is, and nothing of it that a terminal would obey."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("".join(map(_plain, text)), **options)
+
+
+def _plain(character: str) -> str:
+    return character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+
+
+console = PlainConsole()
+notices = PlainConsole(stderr=True)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The site's TOML file.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder of a dev stack.")]
@@ -23,6 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 _DEFAULT: Final = Path("policies")
 _PERIOD: Final = re.compile(r"(\d{1,5})([mhdw])")
+_NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -59,6 +76,7 @@ def instant(text: str | None, zone: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"--at {text}: is a time such as 2026-11-22T23:30 or 2026-11-22T22:30Z") from error
+    _within("--at", moment)
     if moment.tzinfo is None:
         return moment.replace(tzinfo=own)
     return moment if zone is None else moment.astimezone(own)
@@ -80,7 +98,14 @@ def boundary(option: str, text: str | None, now: datetime) -> datetime | None:
         raise ConfigurationError(
             f"{option} {text}: is a time such as 2026-11-22T00:00Z, or a period such as 7d"
         ) from error
+    _within(option, moment)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _within(option: str, moment: datetime) -> None:
+    """Where it can be told in any time zone, and there is something before and after it."""
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ConfigurationError(f"{option}: the year is {MINYEAR + 1} to {MAXYEAR - 1}")
 
 
 def pairs(option: str, text: str) -> dict[str, bool | int | str]:
@@ -93,5 +118,5 @@ def pairs(option: str, text: str) -> dict[str, bool | int | str]:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise ConfigurationError(f"{option} {pair}: is KEY=VALUE")
-        found[key] = {"true": True, "false": False}.get(value, int(value) if value.isdecimal() else value)
+        found[key] = {"true": True, "false": False}.get(value, int(value) if _NUMBER.fullmatch(value) else value)
     return found

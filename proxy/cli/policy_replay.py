@@ -114,7 +114,7 @@ def _show(done: authoring.Replay, loaded: authoring.Loaded) -> None:
     if done.shown:
         table = Table("change", "decision", "action", "who", "before", "now", box=None, pad_edge=False)
         for each in done.shown:
-            who = _printable(str(each["user"] or each["device"]))
+            who = str(each["user"] or each["device"])
             what = (str(each["change"]), str(each["decision"]), str(each["action"]))
             table.add_row(*what, who, _codes(each["before"]), _codes(each["now"]))
         console.print(table, width=None if console.is_terminal else _WIDE)
@@ -137,8 +137,3 @@ def _show_audit(audit: authoring.Audit) -> None:
 
 def _codes(value: object) -> str:
     return ", ".join(str(each) for each in value) if isinstance(value, list) and value else "-"
-
-
-def _printable(text: str) -> str:
-    """No control character of a record reaches a terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

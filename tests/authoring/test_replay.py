@@ -188,6 +188,10 @@ def test_wrong_use_says_what_to_write(command: Command, folder: Path, tmp_path: 
     assert "give --policies DIR for a candidate, or --recorded" in command("policy", "replay", *spool, status=2)
     assert "give --config FILE" in command("policy", "replay", "--policies", folder, status=2)
     assert "is a time such as" in command("policy", "replay", "--policies", folder, *spool, "--since", "soon", status=2)
+    for option, time in (("--since", "0001-01-01"), ("--until", "9999-12-31T23:59:59Z")):
+        assert f"{option}: the year is 2 to 9998" in command(
+            "policy", "replay", "--policies", folder, *spool, option, time, status=2
+        )
     assert "there is no such folder of kept" in command(
         "policy", "replay", "--recorded", *spool, "--store", tmp_path / "nowhere", status=2
     )

@@ -134,11 +134,29 @@ def test_a_whole_input_is_asked_as_it_is(command: Command, folder: Path, tmp_pat
         (("--as", "radiologist", "--at", "yesterday", "GET", STUDY), "is a time such as"),
         (("--as", "radiologist", "--posture", "firewall", "GET", STUDY), "is KEY=VALUE"),
         (("--as", "radiologist", "--counters", "requests_minute=x", "GET", STUDY), "each value is a number"),
+        (
+            ("--as", "radiologist", "--counters", f"requests_minute={'9' * 5000}", "GET", STUDY),
+            "each value is a number",
+        ),
+        (("--as", "radiologist", "--at", "9999-12-31T23:59:59+14:00", "GET", STUDY), "the year is 2 to 9998"),
+        (("--as", "radiologist", "--at", "0001-01-01T00:00:00+14:00", "GET", STUDY), "the year is 2 to 9998"),
         (("--input", "/nowhere.json"), "cannot be read as JSON"),
     ],
 )
 def test_wrong_use_says_what_to_write(words: tuple[str, ...], told: str, command: Command, folder: Path) -> None:
     assert told in command("policy", "try", "--policies", folder, *words, status=2)
+
+
+def test_input_that_is_deeper_than_can_be_read_is_no_input(command: Command, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 5000 + "]" * 5000)
+    said = command("policy", "try", "--policies", folder, "--input", tmp_path / "deep.json", status=2)
+    assert "cannot be read as JSON" in said
+
+
+def test_nothing_that_is_shown_is_obeyed_by_a_terminal(command: Command, folder: Path) -> None:
+    words = ("--as", "radiologist", "GET", STUDY, "--patient", "\x1b[31m[bold]:smile:\x9b\r")
+    said = command("policy", "try", "--policies", folder, *words)
+    assert "\ufffd[31m[bold]:smile:\ufffd\ufffd" in said
 
 
 def test_policies_that_cannot_be_loaded_say_where_to_look(command: Command, folder: Path) -> None:
