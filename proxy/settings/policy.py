@@ -94,11 +94,15 @@ def timezone(site: Site) -> ZoneInfo:
 
 
 def check_policies(site: Site, now: datetime) -> None:
-    """Try the policies of a folder as a start would; a server of bundles is not asked. Nothing is kept.
+    """Try the policies of a folder as a start would; a server of bundles is not asked, nor one that evaluates.
+    Nothing is kept.
 
-    :raises ConfigurationError: they are not valid, or a remedy is about a reason that nobody gives
+    :raises ConfigurationError: they are not valid, a remedy is about a reason that nobody gives, or a file of a server
+        cannot be used
     """
-    section = site.policy
+    section, shelf = site.policy, decide.Shelf()
+    engine(site, None, shelf)
+    handout(site, shelf)
     if section.directory is None:
         source(site)
         return
