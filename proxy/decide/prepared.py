@@ -5,15 +5,14 @@ What follows from data alone is worked out once and not by every decision: the p
 takes their place as data. Sections of data that only they read are left out then. Both engines are given the same.
 
 1. Every module parses; those below ``dicomweb.prepared`` refer to data and to each other alone.
-2. Nothing refers to a whole package that stands in several files: asked for so, the embedded engine takes rules that it
-   has not come to for undefined, and ``not`` of them for true. Asked rule by rule it does not.
-3. They are evaluated, rule by rule. Their outcome is JSON: a set would come out as an array, so it is refused.
+2. What refers to rules names them one by one (``naming.py``).
+3. They are evaluated, rule by rule. Their outcome is JSON: a set would come out as an array, and a key that is a number
+   as a text, so they are refused.
 4. Every call of the other modules is resolved (``calls.py``). Data that none of them refers to is left out.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ import regorus
 
 from proxy.decide.calls import check_calls
 from proxy.decide.metadata import reasons_of
+from proxy.decide.naming import check_names
 from proxy.decide.policies import PolicySet
 from proxy.decide.references import Path, package_of, references, value_rules
 from proxy.errors import PolicyInvalidError
@@ -102,8 +102,7 @@ def prepare(policies: PolicySet, as_of: datetime) -> Prepared:
     roots = {package[0] for package in packages}
     for tree in folded:
         _check_folded(tree, roots)
-    _check_packages(folded)
-    _check_packages(rest)
+    check_names(folded, rest, PREPARED)
     check_calls(folded, builtins)
     check_calls(rest, builtins)
     outcome = _evaluate(folded, texts, data) if folded else None
@@ -141,18 +140,6 @@ def _check_folded(tree: Any, roots: set[str]) -> None:
             raise PolicyInvalidError(f"{_file(tree)}: refers to more than data and what is prepared of it")
 
 
-def _check_packages(trees: Sequence[Any]) -> None:
-    files = Counter(package_of(tree) for tree in trees)
-    several = [package for package, count in files.items() if count > 1]
-    for tree in trees:
-        for path in references(_body(tree), "data"):
-            if any(package[: len(path)] == path for package in several):
-                raise PolicyInvalidError(
-                    f"{_file(tree)}: refers to all of {'.'.join(('data', *path))}, which stands in several files:"
-                    " name the rule"
-                )
-
-
 def _evaluate(trees: Sequence[Any], texts: Mapping[str, str], data: dict[str, Any]) -> Any:
     packages = {package_of(tree) for tree in trees}
     rules = sorted(
@@ -178,8 +165,8 @@ def _evaluate(trees: Sequence[Any], texts: Mapping[str, str], data: dict[str, An
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise PolicyInvalidError(f"{_QUERY}: the engine panicked") from error
-    if (place := _set_within(_nested(rules, found), _QUERY)) is not None:
-        raise PolicyInvalidError(f"{place} holds a set, which JSON does not have")
+    if (place := _no_json_within(_nested(rules, found), _QUERY)) is not None:
+        raise PolicyInvalidError(f"{place} holds a set, or a key that is no text, which JSON does not have")
     return _nested(rules, written)
 
 
@@ -195,23 +182,22 @@ def _nested(rules: Sequence[Path], values: Sequence[Any]) -> dict[str, Any]:
     return whole
 
 
-def _set_within(value: object, place: str) -> str | None:
-    """Where the first set is, of rules and not of what they say: that may be of patients."""
+def _no_json_within(value: object, place: str) -> str | None:
+    """Where the first set or key is, of rules and not of what they say: that may be of patients."""
     if isinstance(value, Mapping):
+        if not all(isinstance(name, str) for name in value):
+            return place
         for name, member in value.items():
             deeper = f"{place}.{name}" if place.count(".") < 4 else place
-            if (found := _set_within(member, deeper)) is not None:
+            if (found := _no_json_within(member, deeper)) is not None:
                 return found
     elif isinstance(value, list):
-        return next((place for item in value if _set_within(item, place) is not None), None)
+        return next((place for item in value if _no_json_within(item, place) is not None), None)
     return place if isinstance(value, set | frozenset) else None
 
 
 def _referred(trees: Sequence[Any], data: dict[str, Any]) -> dict[str, Any]:
-    paths: set[Path] = {path for tree in trees for path in references(_body(tree), "data")}
-    if () in paths:
-        return dict(data)
-    named = {path[0] for path in paths}
+    named = {path[0] for tree in trees for path in references(_body(tree), "data")}
     return {section: value for section, value in data.items() if section in named}
 
 

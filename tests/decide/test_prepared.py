@@ -44,12 +44,9 @@ def test_the_outcome_takes_the_place_of_rules_and_of_data_that_only_they_read() 
         ("x := data.other", {"other"}),
         ('x := data["other"][0]', {"other"}),
         ("x := data.other[data.subjects.a.n]", {"other", "subjects"}),
-        ("x := data[input.name]", {"other", "subjects"}),
-        ("x := count(data)", {"other", "subjects"}),
         ("x := [y | some y in data.other]", {"other"}),
         ("f(y) if data.other[y]", {"other"}),
         ("import data.other as o\n\nx := o", {"other"}),
-        ("import data as o\n\nx := o.other", {"other", "subjects"}),
         ('x if { every y in [1] { data["subjects"][y] } }', {"subjects"}),
     ],
 )
@@ -101,14 +98,77 @@ def test_rules_of_one_package_in_two_files_see_each_other(path: str) -> None:
     assert facts == {"more": 1, "names": [], "last": True}
 
 
-@pytest.mark.parametrize("whole", ["data.dicomweb.x", "data.dicomweb", "data[input.y]", 'data["dicomweb"][input.y]'])
-def test_a_package_in_two_files_is_not_asked_for_as_a_whole(whole: str) -> None:
+WHOLE = [
+    "found := data.dicomweb.x",
+    "found := data.dicomweb",
+    "found := data[input.y]",
+    'found := data["dicomweb"][input.y]',
+    "found := count(data)",
+    "found := y if {\n\tall := data\n\ty := all.other\n}",
+    "found := [name | some name; data[name]]",
+    "import data as o\n\nfound := o.other",
+    "import data.dicomweb.x\n\nfound := x.a",
+]
+
+
+@pytest.mark.parametrize("whole", WHOLE)
+def test_a_package_is_not_asked_for_as_a_whole(whole: str) -> None:
+    files = dict(policies("names := []").files)
+    files["one.rego"] = b"package dicomweb.x\n\na := 1\n"
+    files["three.rego"] = f"package dicomweb.y\n\n{whole}\n".encode()
+    with pytest.raises(PolicyInvalidError, match=r"three\.rego: refers to all of data.*: name the rule"):
+        prepare(PolicySet(files=files), AS_OF)
+
+
+def test_a_package_may_stand_in_two_files() -> None:
     files = dict(policies("names := []").files)
     files["one.rego"], files["two.rego"] = b"package dicomweb.x\n\na := 1\n", b"package dicomweb.x\n\nb := 1\n"
-    assert prepare(PolicySet(files=files), AS_OF).modules
-    files["three.rego"] = f"package dicomweb.y\n\nfound := {whole}\n".encode()
-    with pytest.raises(PolicyInvalidError, match=r"three\.rego: refers to all of data.* in several files"):
+    files["three.rego"] = b"package dicomweb.y\n\nfound := data.dicomweb.x.b\n"
+    assert len(prepare(PolicySet(files=files), AS_OF).modules) == 4
+
+
+PRIVATE = "dicomweb.prepared.facts._p"
+BESIDE = [
+    (f"package dicomweb.y\n\nx if not data.{PRIVATE}\n", rf"refers to data\.{PRIVATE}, which is private"),
+    ('package dicomweb.y\n\nx if not data["dicomweb"].prepared.facts["_p"]\n', "which is private"),
+    (f"package dicomweb.y\n\nimport data.{PRIVATE}\n\nx if not _p\n", "which is private"),
+    ("package dicomweb\n\nprepared.more := input.x\n", r"adds data\.dicomweb\.prepared\.more to what is prepared"),
+    ('package dicomweb\n\nprepared.facts["names"] := input.x\n', "to what is prepared"),
+    ('package dicomweb\n\nprepared[x] := 1 if x := "facts"\n', r"adds data\.dicomweb\.prepared to what"),
+    ("package dicomweb\n\ndefault prepared.more := 1\n", "to what is prepared"),
+    ("package dicomweb\n\nprepared.more(x) := x\n", "to what is prepared"),
+]
+
+
+@pytest.mark.parametrize(("module", "fault"), BESIDE)
+def test_what_is_prepared_is_closed_to_other_modules(module: str, fault: str) -> None:
+    """With these, rules would be other in `opa test`, or in the other engine, than in a decision."""
+    files = {**policies("names := _p\n\n_p := 1").files, "beside.rego": module.encode()}
+    with pytest.raises(PolicyInvalidError, match=rf"beside\.rego: .*{fault}"):
         prepare(PolicySet(files=files), AS_OF)
+
+
+TWO_KEYS = ["x[a][b] := 1 if {\n\ta := data.other\n\tb := 1\n}", "x[a] contains b if {\n\ta := data.other\n\tb := 1\n}"]
+
+
+@pytest.mark.parametrize("rule", TWO_KEYS)
+def test_a_rule_of_two_keys_is_refused_where_others_may_ask_for_it(rule: str) -> None:
+    """Where it holds nothing, one engine takes it for undefined and the other for an empty object."""
+    with pytest.raises(PolicyInvalidError, match=r"authz\.rego: data\.dicomweb\.authz\.x has two keys"):
+        prepare(policies("names := []", f"package dicomweb.authz\n\n{rule}\n"), AS_OF)
+    with pytest.raises(PolicyInvalidError, match=r"facts\.rego: data\.dicomweb\.prepared\.facts\.x has two keys"):
+        prepare(policies(rule), AS_OF)
+    assert prepare(policies("names := []\n\n_" + rule), AS_OF).modules
+
+
+@pytest.mark.parametrize("key", ["7", "true", "null", "1.5", "data.subjects.a.n"])
+@pytest.mark.parametrize(
+    "form", ["names := {{{key}: 1}}", 'names := [{{"a": {{{key}: 1}}}}]', "names[{key}] := 1 if true"]
+)
+def test_a_key_that_is_no_text_is_refused(key: str, form: str) -> None:
+    """As JSON it would be a text, and not be found by what it was."""
+    with pytest.raises(PolicyInvalidError, match=r"facts\.names holds a set, or a key that is no text"):
+        prepare(policies(form.format(key=key)), AS_OF)
 
 
 def test_what_is_prepared_is_not_asked_for_as_a_whole_either() -> None:
