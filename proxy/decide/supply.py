@@ -68,6 +68,7 @@ class Supply:
         self._generation = 0
         self._fault: Fault | None = None
         self._refused: tuple[PolicyDigest, int | None, Fault] | None = None
+        self._passed_over: dict[PolicyDigest, Fault] = {}
         self._quarantined = False
 
     @property
@@ -208,6 +209,7 @@ class Supply:
         self._generation += 1
         self._loaded_at = self._clock()
         self._refused = None
+        self._passed_over.clear()
         self._observer.count("policy_reload", {"result": "loaded"})
         _log.info("policies %s are in force", prepared.digest)
         return None
@@ -236,7 +238,9 @@ class Supply:
                 fault = await self._take(Offer(policies=policies, as_of=as_of, serial=told.serial), None)
             if fault is None:
                 return
-            _log.error("policies %s were in force and cannot be again: %s", told.digest, fault.detail)
+            if self._passed_over.get(told.digest) != fault:
+                self._passed_over[told.digest] = fault
+                _log.error("policies %s were in force and cannot be again: %s", told.digest, fault.detail)
         if self._prepared is not None:
             self._prepared = None
             self._generation += 1

@@ -357,3 +357,23 @@ async def test_a_set_of_the_history_that_was_changed_is_passed_over(folder: Path
     put_away(folder, third)
     async with watching(folder, observer) as again:
         assert again.digest == first
+
+
+async def test_a_set_that_is_passed_over_is_told_of_once(
+    folder: Path, observer: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(folder, observer) as supply:
+        first = supply.digest
+        revoke(folder)
+        await look_twice(supply)
+        second = supply.digest
+        (folder.with_name("kept") / f"sets/{first}.tar.gz").write_bytes(b"x")
+        kept = put_away(folder, second)
+        with caplog.at_level(logging.ERROR):
+            for _ in range(4):
+                await supply.look()
+        assert [first in line and "cannot be again" in line for line in caplog.messages] == [True, False]
+        assert f"policies {second} stand in quarantine" in caplog.messages[1]
+        kept.release(second)
+        await supply.look()
+        assert (supply.digest, supply.last_error) == (second, None)
