@@ -39,6 +39,7 @@ from proxy.model import (
     Row,
     SiteRequest,
 )
+from proxy.pulse import Pulse
 from proxy.rooms import Rooms
 from proxy.succession import Succession, last_origin
 
@@ -69,7 +70,7 @@ class _Archive:
 class App:
     """One worker: built, started, run until told to stop, and stopped, in that order."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, pulse: Pulse | None = None) -> None:
         """Build everything that can fail before a port is bound. To be called inside the running loop.
 
         :raises ConfigurationError: and nothing was started
@@ -80,8 +81,14 @@ class App:
         self.identification = settings.identification(site, self.certificates)
         self.postures = posture.PostureStore(site.posture.store)
         self.desk = settings.desk(site, self.postures, self.certificates.device_id)
-        self.problems = settings.problems(site)
-        self.engine = _engine(site, self.tally)
+        self.pulse = pulse
+        shelf = decide.Shelf()
+        self.evaluating = settings.engine(site, pulse, shelf)
+        self.engine = settings.supply(site, self.evaluating, self.tally, utc_now)
+        self.problems = settings.problems(site, lambda: self.engine.reasons)
+        self.counters = decide.Counters()
+        self.networks = settings.networks(site)
+        self.timezone = settings.timezone(site)
         self.spool = record.Spool(
             site.record.directory,
             chain_id=site.ledger.chain_id,
@@ -104,8 +111,9 @@ class App:
         self.handshakes = arrive.Handshakes()
         self.tls = settings.server_tls(site, self.handshakes)
         self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
-        self.admin = watch.Admin(self.tally, self._ready)
+        self.admin = watch.Admin(self.tally, self._ready, settings.handout(site, shelf))
         self._tasks: list[asyncio.Task[None]] = []
+        self._serving = False
         self.tally.add(*gauges(self, utc_now))
 
     def _rooms(self) -> Rooms:
@@ -119,6 +127,7 @@ class App:
             interpret=interpret.interpret,
             policy_input=self._policy_input,
             engine=self.engine,
+            counting=self.counters,
             fulfilment=fulfil.Fulfilling(site.listen.public_url),
             archive=_Archive(self.client, self.context),
             multipart=interpret.StrictMultipart(
@@ -147,7 +156,12 @@ class App:
         network: str,
         rows: Sequence[Row] = (),
     ) -> JsonObject:
-        environment = decide.Environment(site=self.site.site, origin=self.spool.origin.hex(), network=network)
+        environment = decide.Environment(
+            site=self.site.site,
+            origin=self.spool.origin.hex(),
+            network=self.networks.name(network),
+            local=now.astimezone(self.timezone),
+        )
         return decide.build_input(
             decision=decision,
             now=now,
@@ -157,6 +171,7 @@ class App:
             environment=environment,
             resource=resource,
             rows=rows,
+            counters=self.counters.before(principal, resource, now),
         )
 
     def _handler(self) -> arrive.Handler:
@@ -180,31 +195,52 @@ class App:
         return {
             "listening": self.listener.listening,
             "spool": self.spool.healthy,
+            "policy": not isinstance(self.evaluating, decide.OpaServer) or self.evaluating.healthy,
             # One authority without its list shuts out its own certificates, and no more.
             "revocation": any(end > now for end in self.certificates.revocation_expires.values()),
         }
 
     async def start(self) -> None:
-        """:raises ConfigurationError: a port cannot be bound"""
+        """:raises ConfigurationError: a port cannot be bound, or no policies can be served"""
         site = self.site
-        await self.spool.record(
-            Kind.EVENT,
-            records.event("start", utc_now(), site=site.site, release=__version__, policy=self.engine.digest),
-        )
+        await self.admin.start(site.listen.admin_host, site.listen.admin_port)
+        await self.engine.start()
+        settings.check_remedies(site, self.engine.reasons)
+        await self._started()
         self._background(self.identification.watch(site.identify.reload_s), "identification")
         self._background(self.tls.watch(site.identify.reload_s), "server certificate")
         self._background(self.postures.watch(site.lease.poll_s), "posture")
-        self._background(self.engine.watch(site.policy.reload_s), "policy")
+        self._background(self._watch_policies(settings.poll_s(site)), "policy")
+        if isinstance(self.evaluating, decide.OpaServer):
+            self._background(self.evaluating.watch(), "OPA server")
         self._background(self.suppression.run(), "suppression")
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")
-        await self.admin.start(site.listen.admin_host, site.listen.admin_port)
         # What is loaded stays: the collector need not look through it again while requests are served.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         await self.listener.start(site.listen.host, site.listen.port)
         logger.info("serving", extra={"host": site.listen.host, "port": site.listen.port})
+
+    async def _started(self) -> None:
+        now, looped = utc_now(), None if self.pulse is None else self.pulse.looped
+        if looped is not None:
+            await self.spool.record(Kind.EVENT, records.event("policy_quarantined", now, policy=looped))
+        event = records.event("start", now, site=self.site.site, release=__version__, policy=self.engine.digest)
+        await self.spool.record(Kind.EVENT, event)
+        self._serving = True
+
+    async def _watch_policies(self, interval_s: float) -> None:
+        """What comes into force is an event of its own: a decision names the policies, this says since when."""
+        while True:
+            before = self.engine.digest
+            await asyncio.sleep(interval_s)
+            await self.engine.look()
+            if self.engine.digest != before:
+                event = records.event("policy", utc_now(), policy=self.engine.digest, before=before)
+                with contextlib.suppress(SpoolError):  # the next decision says so too, or is not made
+                    await self.spool.record(Kind.EVENT, event)
 
     def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -218,9 +254,11 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.suppression.flush()
-        with contextlib.suppress(SpoolError):
-            await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
+        if self._serving:
+            with contextlib.suppress(SpoolError):
+                await self.spool.record(Kind.EVENT, records.event("stop", utc_now()))
         await self.spool.close()
+        await self.engine.close()
         await self.client.close()
         await self.identification.close()
         self.postures.close()
@@ -245,12 +283,12 @@ def check(site: Site) -> None:
     settings.managed(site)
     settings.server_tls(site, arrive.Handshakes())
     settings.archive(site)
-    _engine(site, watch.Tally())
+    settings.check_policies(site, utc_now())
 
 
-async def serve(site: Site) -> None:
-    """Run a site until SIGTERM or SIGINT."""
-    app = App(site)
+async def serve(site: Site, pulse: Pulse | None = None) -> None:
+    """Run a site until SIGTERM or SIGINT. ``pulse`` tells a supervisor what the engine is at."""
+    app = App(site, pulse)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -260,10 +298,6 @@ async def serve(site: Site) -> None:
         await stop.wait()
     finally:
         await app.stop()
-
-
-def _engine(site: Site, tally: watch.Tally) -> decide.ReloadingEngine:
-    return decide.ReloadingEngine(site.policy.directory, tally, deadline_s=site.policy.compile_s, clock=utc_now)
 
 
 def _below_root(request: DicomRequest) -> str:

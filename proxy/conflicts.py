@@ -79,11 +79,19 @@ def _known_of_study(resource: ResourceContext) -> Values:
 
 
 def _said_of_series(header: PartHeader) -> Values:
-    return {"Modality": (header.modality,), "InstitutionName": (header.institution,)}
+    return {
+        "Modality": (header.modality,),
+        "InstitutionName": (header.institution,),
+        "InstitutionalDepartmentName": (header.department,),
+    }
 
 
 def _known_of_series(series: SeriesContext) -> Values:
-    return {"Modality": series.resource.modalities, "InstitutionName": series.resource.institutions}
+    return {
+        "Modality": series.resource.modalities,
+        "InstitutionName": series.resource.institutions,
+        "InstitutionalDepartmentName": series.resource.departments,
+    }
 
 
 def _differing(said: Values, known: Values) -> set[str]:

@@ -64,6 +64,13 @@ class PolicyUnavailableError(DependencyError):
     public = "No decision could be made: the policy engine is not available."
 
 
+class PolicyStaleError(PolicyUnavailableError):
+    """The policies in force are older than the site allows."""
+
+    code = "policy-stale"
+    public = "No decision could be made: the policies are older than this site allows."
+
+
 class PolicyInvalidError(DependencyError):
     """A candidate policy set does not compile or answers nonsense; the one in force stays."""
 

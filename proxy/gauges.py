@@ -8,6 +8,7 @@ from typing import Protocol
 from proxy import arrive, decide, forward, identify, posture, record
 from proxy.errors import PostureUnavailableError
 from proxy.ports import Clock
+from proxy.pulse import Pulse
 from proxy.succession import Succession
 from proxy.watch import Gauge
 
@@ -34,7 +35,11 @@ class Counted(Protocol):
     @property
     def postures(self) -> posture.PostureStore: ...
     @property
-    def engine(self) -> decide.ReloadingEngine: ...
+    def engine(self) -> decide.Supply: ...
+    @property
+    def evaluating(self) -> decide.Embedded | decide.OpaServer: ...
+    @property
+    def pulse(self) -> Pulse | None: ...
     @property
     def succession(self) -> Succession: ...
 
@@ -44,7 +49,7 @@ def gauges(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
         *_arriving(parts),
         *_identifying(parts, clock),
         *_devices(parts.postures, clock),
-        *_deciding(parts),
+        *_deciding(parts, clock),
         *_recording(parts),
         *parts.succession.gauges(Gauge),
     )
@@ -155,18 +160,50 @@ def _devices(postures: posture.PostureStore, clock: Clock) -> tuple[Gauge, ...]:
     )
 
 
-def _deciding(parts: Counted) -> tuple[Gauge, ...]:
+def _deciding(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
+    engine, evaluating, pulse = parts.engine, parts.evaluating, parts.pulse
     return (
         _counter(
             "context_lookups",
             "Questions asked of the archive about a study.",
             lambda: {(): parts.context.lookups},
         ),
-        _gauge("policy_info", "Digest of the policies in force.", lambda: {(parts.engine.digest,): 1}, "digest"),
+        _gauge("policy_info", "Digest of the policies in force.", lambda: {(engine.digest,): 1}, "digest"),
+        _gauge(
+            "policy_age_seconds",
+            "How long ago the policies in force were signed, or read where nobody signs them.",
+            lambda: {(): engine.age_s(clock())},
+        ),
         _gauge(
             "policy_rejected",
-            "1 while the policy folder holds what cannot be taken up.",
-            lambda: {(): float(parts.engine.last_error is not None)},
+            "1 while the source of policies has what cannot be taken up, or cannot be reached.",
+            lambda: {(): float(engine.last_error is not None)},
+        ),
+        _gauge(
+            "policy_quarantined",
+            "1 while what the source of policies has ended a worker, and those before it serve.",
+            lambda: {(): float(engine.quarantined)},
+        ),
+        _gauge(
+            "opa_healthy",
+            "1 while the OPA server answers by our policies; absent where none is asked.",
+            lambda: {(): float(evaluating.healthy)} if isinstance(evaluating, decide.OpaServer) else {},
+        ),
+        _counter(
+            "opa_failures",
+            "Questions to the OPA server that gave no verdict, those of the health check too, by kind.",
+            lambda: (
+                {(kind,): number for kind, number in evaluating.failures.items()}
+                if isinstance(evaluating, decide.OpaServer)
+                else {}
+            ),
+            "kind",
+        ),
+        _counter(
+            "worker_restarts",
+            "Workers that the supervisor ended since it began, by reason.",
+            lambda: {} if pulse is None else {(reason,): number for reason, number in pulse.restarts.items()},
+            "reason",
         ),
     )
 

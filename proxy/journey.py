@@ -161,6 +161,8 @@ class Journey:
                 seconds("decide", perf_counter() - known)
             except DicomwardError as error:
                 verdict = Verdict.denied(Reason(error.code))
+        if principal.device is not None:
+            rooms.counting.decided(principal, resource, verdict.allow, now)
         return Grounds(
             decision=decision,
             arrival=arrival,
@@ -197,9 +199,9 @@ class Journey:
         if not verdict.allow or not verdict.obligations:
             return verdict
         if isinstance(request, SiteRequest):
-            return Verdict.denied(Reason.OBLIGATION_UNKNOWN, policy=verdict.policy)
+            return verdict.against(Reason.OBLIGATION_UNKNOWN)
         reason = self._rooms.fulfilment.unmet(request, verdict.obligations)
-        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
+        return verdict if reason is None else verdict.against(reason)
 
     async def _judge_again(self, grounds: Grounds, now: datetime) -> Grounds:
         """The same question with what is known now; the answer under way keeps its decision id."""
@@ -267,7 +269,7 @@ class Journey:
         """Where the archive took long to begin, what the decision was made from is looked at before anything leaves."""
         fresh = await self.leases.renewed(answer.grounds)
         if not fresh.verdict.allow:
-            await answer.problem(Reason(fresh.verdict.reasons[0]), OutcomeStatus.TERMINATED)
+            await answer.problem(fresh.verdict.reasons[0], OutcomeStatus.TERMINATED)
             return
         answer.grounds = fresh
         try:

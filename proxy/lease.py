@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from proxy.model import Grounds, Reason, Verdict
+from proxy.model import Grounds, Reason
 from proxy.ports import Clock
 
 STALE_AFTER: Final = timedelta(seconds=1)
@@ -59,7 +59,7 @@ class Leases:
         fresh = await self.judge_again(grounds, now)
         if fresh.verdict.allow and fresh.verdict.obligations != grounds.verdict.obligations:
             # What leaves was made for other obligations; asked again it is made for these.
-            return replace(fresh, verdict=Verdict.denied(Reason.LEASE_ENDED, policy=fresh.verdict.policy))
+            return replace(fresh, verdict=fresh.verdict.against(Reason.LEASE_ENDED))
         return fresh
 
     @contextmanager

@@ -61,7 +61,7 @@ class Parts:
         asked = replace(
             self._request, level=Level.INSTANCE, study=header.study, series=header.series, instance=header.instance
         )
-        question = self._question(asked, self._described(header, (), ()), grounds)
+        question = self._question(asked, self._described(header, None, ()), grounds)
         verdict = await self._ask(asked, question)  # 2
         if not verdict.allow:
             return Judged(question, verdict, _reason(verdict))
@@ -70,9 +70,8 @@ class Parts:
         twice = await self._rooms.archive.places(header.instance) - {(header.study, header.series)}
         conflicts = self._earlier.conflicts(header, target, bool(elsewhere), bool(twice))
         elsewhere |= {study for study, _ in twice}
-        institutions = target.resource.institutions
-        if conflicts or not set(institutions) <= {header.institution}:  # 4
-            question = self._question(asked, self._described(header, institutions, conflicts), grounds)
+        if conflicts or _wider(target.resource, header):  # 4
+            question = self._question(asked, self._described(header, target.resource, conflicts), grounds)
             if NEVER_TOLERATED.isdisjoint(conflicts):
                 verdict = await self._ask(asked, question)
             else:
@@ -130,12 +129,13 @@ class Parts:
         except DicomwardError as error:
             return Verdict.denied(Reason(error.code))
         reason = self._rooms.fulfilment.unmet(asked, verdict.obligations) if verdict.allow else None
-        return verdict if reason is None else Verdict.denied(reason, policy=verdict.policy)
+        return verdict if reason is None else verdict.against(reason)
 
     def _described(
-        self, header: PartHeader, institutions: tuple[str, ...], conflicts: tuple[str, ...]
+        self, header: PartHeader, target: ResourceContext | None, conflicts: tuple[str, ...]
     ) -> ResourceContext:
         """A part as its header says it is, and as what it goes to is besides."""
+        institutions, departments = (target.institutions, target.departments) if target else ((), ())
         return ResourceContext(
             known=True,
             as_of=self._rooms.clock(),
@@ -143,6 +143,7 @@ class Parts:
             accession_number=header.accession_number,
             modalities=(header.modality,),
             institutions=tuple(sorted({header.institution, *institutions})),
+            departments=tuple(sorted({header.department, *departments})),
             study_date=header.study_date,
             conflicts=conflicts,
         )
@@ -159,6 +160,11 @@ class Parts:
             resource=resource,
             network=grounds.arrival.peer.address,
         )
+
+
+def _wider(target: ResourceContext, header: PartHeader) -> bool:
+    """Whether the study belongs to more than the part says of itself."""
+    return not (set(target.institutions) <= {header.institution} and set(target.departments) <= {header.department})
 
 
 def _reason(verdict: Verdict) -> Reason:

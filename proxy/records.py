@@ -43,6 +43,7 @@ def verdict_wire(verdict: Verdict) -> JsonObject:
         "reasons": list(verdict.reasons),
         "obligations": [dict(obligation.body) for obligation in verdict.obligations],
         "policy": verdict.policy,
+        "policy_as_of": None if verdict.policy_as_of is None else wire_time(verdict.policy_as_of),
     }
 
 

@@ -31,7 +31,6 @@ from proxy.model import (
     Reason,
     SiteRequest,
     SiteResource,
-    Verdict,
     wire_time,
 )
 from proxy.ports import Exchange
@@ -105,7 +104,7 @@ class Reporting:
         return found
 
     def _deny(self, code: str) -> None:
-        verdict = Verdict.denied(Reason(code), policy=self._grounds.verdict.policy)
+        verdict = self._grounds.verdict.against(Reason(code))
         self._grounds = replace(self._grounds, verdict=verdict)
 
     async def _read(self) -> bytes:

@@ -21,6 +21,7 @@ from proxy.model import (
 from proxy.ports import (
     Archive,
     Clock,
+    Counting,
     Fulfilment,
     Identifier,
     Interpreter,
@@ -80,6 +81,7 @@ class Rooms:
     interpret: Interpreter
     policy_input: PolicyInput
     engine: PolicyEngine
+    counting: Counting
     fulfilment: Fulfilment
     archive: Archive
     multipart: MultipartRules

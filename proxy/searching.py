@@ -240,4 +240,4 @@ class Searching:
             await answer.whole(204, "", b"", tuple(headers))
 
     def _denied(self, code: str) -> Verdict:
-        return Verdict.denied(Reason(code), policy=self._grounds.verdict.policy)
+        return self._grounds.verdict.against(Reason(code))

@@ -78,11 +78,11 @@ class Sending:
         more = (("WWW-Authenticate", "Bearer"),) if problem.status == 401 else ()
         await self._sent_whole(problem.status, "application/problem+json", problem.body, more)
 
-    async def problem(self, reason: Reason, status: OutcomeStatus = OutcomeStatus.COMPLETE) -> None:
+    async def problem(self, reason: str, status: OutcomeStatus = OutcomeStatus.COMPLETE) -> None:
         """An allowed request that ends in a refusal all the same; cuts an answer that has begun."""
         if self.started:
             self.exchange.abort()
-            self.outcome(status, reason.value)
+            self.outcome(status, str(reason))
             return
         problem = self._rooms.problem((reason,), self.grounds.decision)
         try:
@@ -91,7 +91,7 @@ class Sending:
             await self.exchange.finish()
         except PeerGoneError:
             status = OutcomeStatus.ABORTED
-        self.outcome(status, reason.value)
+        self.outcome(status, str(reason))
 
     async def stream(self, recoder: Recoder, chunks: AsyncIterator[bytes], lease: Lease) -> None:
         """A body that passes through ``recoder``. Begins once its type is known, which is after the first bytes."""
@@ -144,6 +144,7 @@ class Sending:
     def outcome(self, status: OutcomeStatus, reason: str | None = None) -> None:
         self.ended = True
         rooms = self._rooms
+        rooms.counting.left(self.grounds.principal, self._sent, rooms.clock())
         rooms.observer.count("outcomes", {"status": status.value})
         rooms.recorder.record_later(
             Kind.OUTCOME,

@@ -1,7 +1,8 @@
 """The laws that hold after every suite: requests = decisions + suppressed; leaves = records; all of it on the chain.
 
 Judged from three sides that share no code path with what wrote them: the admin port's numbers, the spool's rows
-recomputed from their content, and the verifier's own command over the chain.
+recomputed from their content, and the verifier's own command over the chain. What policy was asked with is held to the
+contract's schema besides.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from proxy import commitment
 from proxy.anchor.chain_client import ChainClient
 from proxy.model import Kind, RecordRow
 from proxy.record.reader import OriginReader, current_reader, open_readers
+from tests.schemas import validator
 
 SETTLE_S: Final = 30.0
 """For windows of suppressed requests and outcomes under way to become records."""
@@ -126,7 +128,18 @@ def _spool_violations(reader: OriginReader) -> list[str]:
             found.append(f"record {number} is not in canonical form")
         if (row.kind, row.id) != (body["kind"], body.get("id", "")):
             found.append(f"record {number} is filed under another kind or decision")
-    return found + _order_violations(bodies)
+    return found + _order_violations(bodies) + _input_violations(bodies)
+
+
+def _input_violations(bodies: list[dict[str, Any]]) -> list[str]:
+    """What policy was asked with satisfies the contract's schema, every time."""
+    faults = validator()
+    asked = (
+        (number, body["input"])
+        for number, body in enumerate(bodies)
+        if body.get("asked") or (body["kind"] == Kind.PART and body["input"] is not None)
+    )
+    return [f"the input of record {number}: {fault}" for number, value in asked for fault in faults(value)][:10]
 
 
 def _order_violations(bodies: list[dict[str, Any]]) -> list[str]:

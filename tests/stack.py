@@ -18,6 +18,7 @@ from deploy.dev.stack import DevStack
 from proxy.model import Kind
 from proxy.record.reader import current_reader
 from tests.simulators.relay import Relay
+from tests.workers import proxy_pid
 
 GENEROUS: Mapping[str, Any] = {
     "requests_per_s": 100_000,
@@ -68,10 +69,8 @@ class RelayedStack:
             return session.send(prepared, timeout=30)
 
     def memory(self) -> int:
-        """Resident bytes of the proxy."""
-        pid = self.dev.part("proxy").pid
-        assert pid is not None, "the proxy does not run"
-        return psutil.Process(pid).memory_info().rss
+        """Resident bytes of the worker."""
+        return psutil.Process(proxy_pid(self.dev)).memory_info().rss
 
 
 @contextlib.contextmanager

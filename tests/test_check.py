@@ -29,6 +29,15 @@ def test_site_that_would_start_passes_and_nothing_is_made(folder: Path) -> None:
     assert sorted(folder.iterdir()) == sorted([*before, folder / "site.toml"])
 
 
+def test_token_that_no_opa_server_could_show_is_named(folder: Path) -> None:
+    (folder / "token").write_text("short")
+    (folder / "token").chmod(0o600)
+    opa = {"url": "http://127.0.0.1:8181", "bundle_token_file": "token"}
+    with pytest.raises(ConfigurationError, match="bundle_token_file") as caught:
+        app.check(load(folder, policy__directory=str(ROOT / "policies"), policy__engine="opa", policy__opa=opa))
+    assert "short" not in caught.value.detail
+
+
 @pytest.mark.parametrize(
     ("spoilt", "named"), [("ca.crl", "identify.authorities"), ("ca.crt", "identify"), ("server.crt", "listen")]
 )

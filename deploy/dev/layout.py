@@ -26,21 +26,22 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4; N+5 to N+9 are
-    kept free for parts to come."""
+    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5; N+6 to
+    N+9 are kept free for parts to come."""
 
     archive: int = 8042
     chain: int = 8545
     proxy: int = 8443
     admin: int = 9464
     issuer: int = 9443
+    opa: int = 8181
 
     @classmethod
     def at(cls, base: int) -> Ports:
         """:raises StackError: the base leaves no room"""
         if not 1024 <= base <= 65_526:
             raise StackError("--port-base takes a number from 1024 to 65526.", 2)
-        return cls(archive=base, chain=base + 1, proxy=base + 2, admin=base + 3, issuer=base + 4)
+        return cls(archive=base, chain=base + 1, proxy=base + 2, admin=base + 3, issuer=base + 4, opa=base + 5)
 
     @classmethod
     def free(cls) -> Ports:
@@ -51,9 +52,11 @@ class Ports:
                 return ports
         raise StackError("No ten free ports in a row were found on the loopback address.", 2)
 
-    def taken(self, *, without_archive: bool = False) -> list[int]:
+    def taken(self, *, without_archive: bool = False, with_opa: bool = False) -> list[int]:
         """Those of ours that cannot be bound now."""
         wanted = [self.chain, self.proxy, self.admin, self.issuer] + ([] if without_archive else [self.archive])
+        if with_opa:
+            wanted.append(self.opa)
         return sorted(port for port in wanted if not _can_bind(port))
 
 
@@ -117,6 +120,19 @@ class Layout:
         return self.directory / "ledger.json"
 
     @property
+    def policy_store(self) -> Path:
+        return self.directory / "policies"
+
+    @property
+    def opa_config(self) -> Path:
+        return self.directory / "opa.json"
+
+    @property
+    def bundle_token(self) -> Path:
+        """What the OPA server shows to get the policies."""
+        return self.keys / "bundle.token"
+
+    @property
     def anchor_status(self) -> Path:
         return self.directory / "anchor-status.json"
 
@@ -146,5 +162,6 @@ def tool(name: str) -> Path:
     """
     path = TOOLS / "bin" / name
     if not path.exists():
-        raise StackError(f"{name} is not set up: run 'make setup' in {ROOT} once.", 2)
+        how = "deploy/tools.sh opa" if name == "opa" else "make setup"
+        raise StackError(f"{name} is not set up: run '{how}' in {ROOT} once.", 2)
     return path.resolve() if name == "anvil" else path

@@ -228,6 +228,9 @@ class DevPki:
         for name in IDENTITIES:
             if self._kept(name, now, signed_by=authority) is None:
                 issue_client(authority, name, now).write(self.directory, name)
+        if self._kept("opa-client", now, signed_by=authority) is None:
+            # For the OPA server alone: to the proxy it is a device that its policies do not know.
+            issue_client(authority, "opa-client", now).write(self.directory, "opa-client")
         if self._kept("stranger", now, signed_by=other) is None:
             issue_client(other, "stranger", now).write(self.directory, "stranger")
         self.revoke((), now=now, anew=[self.issued("revoked").certificate.serial_number])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploy.dev import opa
 from deploy.dev.issuer import SITE, issuer_url
 from deploy.dev.layout import DOMAIN, Layout, Ports
 
@@ -42,6 +43,7 @@ def site_settings(
     contract: str,
     chain_id: int,
     posture_valid_s: int = POSTURE_VALID_S,
+    with_opa: bool = False,
     overrides: Overrides | None = None,
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {
@@ -58,7 +60,12 @@ def site_settings(
         "identify": identify_settings(ports),
         "posture": _posture(layout, posture_valid_s),
         "archive": {"url": archive},
-        "policy": {"engine": "embedded", "directory": str(policies.resolve())},
+        "policy": {
+            "engine": "embedded",
+            "directory": str(policies.resolve()),
+            "store": str(layout.policy_store),
+            **(opa.policy_settings(layout, ports) if with_opa else {}),
+        },
         "record": {"directory": layout.spool.name},
         "ledger": {
             "chain_id": chain_id,

@@ -18,13 +18,13 @@ from typing import IO, Final, Self
 
 import requests
 
-from deploy.dev import archive, chain, issuer, posture, site, upload
-from deploy.dev.layout import ROOT, Layout, Ports, StackError
+from deploy.dev import archive, chain, issuer, opa, posture, site, upload
+from deploy.dev.layout import ROOT, Layout, Ports, StackError, tool
 from deploy.dev.pki import DevPki
 from deploy.dev.process import Child, end_leftovers, remember
 from proxy.errors import DicomwardError
 
-PARTS: Final = ("chain", "archive", "issuer", "proxy", "anchor")
+PARTS: Final = ("chain", "archive", "issuer", "opa", "proxy", "anchor")
 """In the order they start."""
 POSTURE_RETRY_S: Final = 5.0
 WATCH_S: Final = 0.2
@@ -47,6 +47,7 @@ class DevStack:
         overrides: site.Overrides | None = None,
         block_s: float = 1.0,
         posture_valid_s: int = site.POSTURE_VALID_S,
+        with_opa: bool = False,
         say: Say = lambda line: None,
         progress: Progress = lambda done, of: None,
     ) -> None:
@@ -59,6 +60,7 @@ class DevStack:
         :param block_s: seconds between the chain's blocks
         :param posture_valid_s: how long a report holds; the stack reports anew each third of it. By default so long
             that no report comes between what a test counts
+        :param with_opa: policies are evaluated by an OPA server, and not in the proxy
         """
         self.layout = Layout(directory.resolve())
         self.ports = ports or Ports()
@@ -71,6 +73,7 @@ class DevStack:
         self._overrides = overrides
         self._block_s = block_s
         self._posture_valid_s = posture_valid_s
+        self._with_opa = with_opa
         self._say = say
         self._progress = progress
         self._children: dict[str, Child] = {}
@@ -125,7 +128,9 @@ class DevStack:
     def _start(self) -> None:
         if ended := end_leftovers(self._pids):
             self._say(f"ended {ended} processes that an earlier run in this folder left behind")
-        if taken := self.ports.taken(without_archive=not self._own_archive):
+        if self._with_opa:
+            tool("opa")  # before anything starts
+        if taken := self.ports.taken(without_archive=not self._own_archive, with_opa=self._with_opa):
             raise StackError(
                 f"Port {', '.join(map(str, taken))} on the loopback address is in use: stop what listens there, "
                 "or move the whole stack with --port-base.",
@@ -139,6 +144,8 @@ class DevStack:
         self._start_archive()
         self._run(issuer.issuer_child(self.layout, self.ports))
         self._write_site()
+        if self._with_opa:
+            self._run(opa.opa_child(self.layout, self.ports))
         self._run(self._proxy())
         posture.report_all(self.url, self.layout.pki)
         self._say("the devices reported their posture")
@@ -223,6 +230,7 @@ class DevStack:
             contract=self.contract,
             chain_id=chain.CHAIN_ID,
             posture_valid_s=self._posture_valid_s,
+            with_opa=self._with_opa,
             overrides=self._overrides,
         )
         self.layout.config.write_text(site.to_toml(settings), "utf-8")

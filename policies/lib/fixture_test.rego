@@ -52,13 +52,19 @@ good := {
 		"accession_number": "A1",
 		"modalities": ["CT"],
 		"institutions": ["North Hospital"],
+		"departments": ["Radiology"],
 		"study_date": "20260101",
 		"labels": [],
 		"conflicts": [],
 	},
 	"rows": [],
 	"counters": {},
-	"environment": {"site": "site", "origin": "", "network": ""},
+	"environment": {
+		"site": "site",
+		"origin": "",
+		"network": "",
+		"local": {"date": "2026-11-22", "weekday": "sunday", "time": "20:40"},
+	},
 }
 
 attribute(value) := {
@@ -124,3 +130,18 @@ own(name, action) := object.union(
 )
 
 limits(posture) := object.union(data.limits, {"posture": posture})
+
+# One class by each word of trust, and "reported" for what the table does not list.
+demanding(table) := {"classes": {word: class({"minimum_trust": word}) | some word in ["reported", "managed", "attested"]}, "demands": {"*": object.union({"*": "reported"}, table)}}
+
+# One class for everything.
+class_of(changes) := {"classes": {"one": class(changes)}, "demands": {"*": {"*": "one"}}}
+
+class(changes) := object.union(
+	{
+		"required": ["disk_encryption", "firewall", "malware_protection", "patch_age_days", "screen_lock"],
+		"patch_age_days": 30,
+		"minimum_trust": "reported",
+	},
+	changes,
+)

@@ -2,22 +2,79 @@
 # title: What a subject holds
 # description: |
 #   Who the subject is, and its roles. A role counts only where it permits action and purpose together, so that the
-#   rights of two roles never add up to one that neither gives.
+#   rights of two roles never add up to one that neither gives. Profiles and roles are those of data.dicomweb.prepared.
 package dicomweb.lib.subject
 
 # METADATA
 # description: |
-#   What the site's data says of the subject: boundaries, and roles. Where a user is named it is the user's, and never
-#   that of the device's certificate. What is neither a user nor the explicit absence of one has none.
-profile := found if {
-	input.subject.user == null
-	found := data.subjects[input.subject.certificate.name]
+#   By what the subject may do an action: what it holds, its roles that count, in the name of which purposes they are asked,
+#   and what is attached to them. Undefined where no role counts, which denies.
+grant(action) := found if {
+	# The outcome of what follows where one role of the profile is all there is, at less cost.
+	input.subject.roles == []
+	held := data.dicomweb.lib.subject.held_by(input.subject.user, input.subject.certificate.name)
+	role := data.dicomweb.prepared.roles[held.role]
+	able := role.actions[action]
+	purposes := data.dicomweb.lib.subject.purposes(role, input.request.purpose)
+	action in input.subject.certificate.authority_actions
+	data.dicomweb.lib.subject.open(role)
+	found := {
+		"bounds": held.bounds,
+		"roles": [role],
+		"purposes": purposes,
+		"obligations": able.obligations,
+		"masks": able.masks,
+	}
 } else := found if {
-	found := data.users[input.subject.user.id]
-} else := found if {
+	chosen := data.dicomweb.lib.subject.roles(action)
+	count(chosen) > 0
+	held := holder
+	found := {
+		"bounds": held.bounds,
+		"roles": chosen,
+		"purposes": sort({purpose |
+			some role in chosen
+			some purpose in data.dicomweb.lib.subject.purposes(role, input.request.purpose)
+		}),
+		"obligations": sort({obligation | some role in chosen; some obligation in role.actions[action].obligations}),
+		"masks": sort({obligation | some role in chosen; some obligation in role.actions[action].masks}),
+	}
+}
+
+# METADATA
+# description: |
+#   What the site's data says that the subject holds. Where a user is named it is the user's, and never that of the
+#   device's certificate. What is neither a user nor the explicit absence of one holds nothing.
+held_by(user, name) := held if {
+	user == null
+	held := data.dicomweb.prepared.subjects[name]
+} else := held if {
+	held := data.dicomweb.prepared.users[user.id]
+} else := held if {
 	# Any other user of an issuer that this site trusts.
-	is_string(input.subject.user.id)
-	found := data.users["*"]
+	is_string(user.id)
+	held := data.dicomweb.prepared.users["*"]
+}
+
+# METADATA
+# description: What the subject of this request holds.
+holder := held_by(input.subject.user, input.subject.certificate.name)
+
+# METADATA
+# description: |
+#   Purposes in whose name a role is asked: the one that is stated, which has to be the role's and the site's, and else the
+#   role's own default.
+purposes(role, stated) := role.unstated if {
+	stated == null
+} else := role.stated[stated.code]
+
+# METADATA
+# description: Whether a role counts now and from here (hours and network).
+open(role) if {
+	role.ungated
+} else if {
+	data.dicomweb.hours.open(role)
+	data.dicomweb.network.open(role)
 }
 
 # METADATA
@@ -26,17 +83,13 @@ profile := found if {
 #   a profile it has none, whatever is said of it. A name that the site's data does not know gives nothing. What the
 #   certificate says is said of the device, and gives its user nothing.
 names := found if {
-	input.subject.roles == []
-	found := profile.roles
-} else := found if {
-	# Not within what follows: a set of nothing would be a set.
-	is_object(profile)
+	held := holder
 	is_array(input.subject.roles)
 	said := {role.name |
 		some role in input.subject.roles
 		data.dicomweb.lib.subject.of_whom[role.source]
 	}
-	own := {name | some name in object.get(profile, "roles", [])}
+	own := {name | some name in held.roles}
 	found := own | said
 }
 
@@ -47,48 +100,57 @@ of_whom := {"certificate", "token", "directory"} if {
 } else := {"token", "directory"}
 
 # METADATA
-# description: Roles that permit the action asked for. Without one the request is denied.
-suited := roles(input.request.action)
+# description: Roles by which an action may be done now and from here.
+roles(action) := found if {
+	able := data.dicomweb.lib.subject.permitting(action)
+	found := [role |
+		some role in able
+		data.dicomweb.lib.subject.open(role)
+	]
+}
 
 # METADATA
 # description: |
-#   Roles that permit an action for the purpose, where the certificate's authority may ask for that action. Without a
-#   stated purpose each role's own default is taken.
-roles(action) := [role |
+#   Roles that permit an action for the purpose, at any hour and from anywhere, where the certificate's authority may ask
+#   for that action.
+permitting(action) := found if {
 	action in input.subject.certificate.authority_actions
-	some name in names
-	role := data.roles[name]
-	action in role.actions
-	_purpose(role) in role.purposes
-]
-
-_purpose(role) := role.default_purpose if {
-	input.request.purpose == null
-} else := code if {
-	code := input.request.purpose.code
-	data.purposes[code]
-}
+	found := [role |
+		some name in names
+		role := data.dicomweb.prepared.roles[name]
+		role.actions[action]
+		data.dicomweb.lib.subject.purposes(role, input.request.purpose)
+	]
+} else := []
 
 # What follows is asked only to say why a request is denied.
+
+# METADATA
+# description: Roles that permit the action asked for, for its purpose.
+permitted := permitting(input.request.action)
+
+# METADATA
+# description: Those of them that count now and from here. Without one the request is denied.
+suited := roles(input.request.action)
 
 # METADATA
 # description: Roles that permit the action for some purpose.
 acting := [role |
 	input.request.action in input.subject.certificate.authority_actions
 	some role in held
-	input.request.action in role.actions
+	role.actions[input.request.action]
 ]
 
 # METADATA
 # description: Roles that permit the purpose for some action.
 purposeful := [role |
 	some role in held
-	_purpose(role) in role.purposes
+	data.dicomweb.lib.subject.purposes(role, input.request.purpose)
 ]
 
 # METADATA
 # description: Every role of the subject.
-held := [data.roles[name] | some name in names]
+held := [data.dicomweb.prepared.roles[name] | some name in names]
 
 # METADATA
 # description: |
@@ -96,6 +158,8 @@ held := [data.roles[name] | some name in names]
 #   a wider choice keeps that denial from drawing others after it.
 judged := suited if {
 	count(suited) > 0
+} else := permitted if {
+	count(permitted) > 0
 } else := acting if {
 	count(acting) > 0
 } else := held

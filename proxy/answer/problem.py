@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from proxy.failing import failing
-from proxy.model import JsonObject, Posture, wire_time
+from proxy.model import JsonObject, PolicyReason, Posture, wire_time
 from proxy.model import Reason as R  # noqa: N817 - a table of sixty lines
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -30,13 +30,15 @@ class Problem:
 
 
 _RENEW: Final = "Ask your site for a certificate of the current profile."
-_REPORT: Final = "Let the device report its posture and try again."
 _REPORT_AGAIN: Final = "Report with the current agent: dicomward posture report."
 _REVOCATION: Final = "The operator must renew the revocation lists."
 _LOG_IN: Final = "Log in again on this device, at the issuer that this site names."
 _WEBHOOK: Final = "See docs/posture.md, managed attributes."
 _OPERATOR: Final = "Try again later; if it stays, tell the operator and give the decision id."
 _READ_GRAMMAR: Final = "See the supported DICOMweb requests in docs/grammar.md."
+
+_BY_POLICY: Final = Entry(403, "Policy does not permit this", "Ask your security team, and give the decision id.")
+"""Of a reason whose policies are in force no more."""
 
 CATALOGUE: Final[dict[R, Entry]] = {
     R.MALFORMED_REQUEST: Entry(400, "The request is not well formed", _READ_GRAMMAR),
@@ -126,44 +128,14 @@ CATALOGUE: Final[dict[R, Entry]] = {
         "The archive cannot give this object in that form",
         "Ask for another media type, transfer syntax or frame; transfer-syntax=* gives what is stored.",
     ),
-    R.ACTION_NOT_PERMITTED: Entry(
-        403, "Your role does not include this action", "Ask your security team for the role."
-    ),
-    R.SUBJECT_UNKNOWN: Entry(403, "Policy does not know this device", "Ask your security team to enter the device."),
-    R.INSTITUTION_NOT_GRANTED: Entry(
-        403, "The object belongs to an institution you may not see", "Ask your security team for the institution."
-    ),
-    R.PARTIAL_STUDY: Entry(
-        403,
-        "Part of the study belongs to an institution you may not see",
-        "Retrieve the series you may see one by one.",
-    ),
-    R.MODALITY_NOT_GRANTED: Entry(
-        403, "The object has a modality you may not see", "Ask your security team for the modality."
-    ),
-    R.PATIENT_NOT_GRANTED: Entry(
-        403, "The object belongs to a patient you may not see", "Ask your security team for the patient."
-    ),
     R.RESOURCE_UNKNOWN: Entry(404, "The archive has no such object", "Check the UID, or search for it."),
-    R.PURPOSE_NOT_PERMITTED: Entry(403, "This purpose of use is not yours", "State a purpose that your role has."),
     R.QUERY_NOT_PERMITTED: Entry(
         403,
         "The search matches on or asks for an attribute you may not read",
         "Search without that matching key or includefield.",
     ),
-    R.POSTURE_MISSING: Entry(403, "An attribute of the device's posture is not known", _REPORT),
-    R.POSTURE_STALE: Entry(403, "The device's posture has expired", _REPORT),
-    R.POSTURE_DISK_UNENCRYPTED: Entry(403, "The device's disk is not encrypted", "Switch on disk encryption."),
-    R.POSTURE_PATCHES_OLD: Entry(403, "The device's system is not patched", "Install the pending updates."),
-    R.POSTURE_SCREEN_UNLOCKED: Entry(403, "The device's screen does not lock", "Switch on the screen lock."),
-    R.POSTURE_FIREWALL_OFF: Entry(403, "The device's firewall is off", "Switch on the firewall."),
-    R.POSTURE_MALWARE_PROTECTION_OFF: Entry(403, "The device has no malware protection", "Switch it on."),
-    R.POSTURE_TRUST_TOO_LOW: Entry(
-        403,
-        "What is known of the device was only said by itself",
-        "This action needs a device that your site's management tells about.",
-    ),
     R.POLICY_UNAVAILABLE: Entry(503, "No decision could be made", _OPERATOR),
+    R.POLICY_STALE: Entry(503, "The policies are older than this site allows", _OPERATOR),
     R.OBLIGATION_UNKNOWN: Entry(403, "Policy demands what this version cannot do", "Tell the operator."),
     R.MASK_NOT_POSSIBLE: Entry(403, "The answer cannot be masked as policy demands", "Ask for metadata instead."),
     R.SEARCH_TOO_BROAD: Entry(413, "The search is too broad", "Add matching keys or a smaller limit."),
@@ -187,16 +159,22 @@ class Remedy:
 class Problems:
     """:class:`proxy.rooms.Problem`: status and ``application/problem+json`` body (RFC 9457) of refusals."""
 
-    def __init__(self, remedies: Mapping[R, Remedy]) -> None:
+    def __init__(
+        self,
+        remedies: Mapping[str, Remedy],
+        policy_reasons: Callable[[], Mapping[str, PolicyReason]] = dict,
+    ) -> None:
+        """:param policy_reasons: what the policies in force say of the reasons they give"""
         self._remedies = remedies
+        self._policy_reasons = policy_reasons
 
     def __call__(
         self, reasons: Sequence[str], decision: str, posture: Posture | None = None, now: datetime | None = None
     ) -> Problem:
-        entries = [(R(reason), CATALOGUE[R(reason)]) for reason in reasons]
+        entries = [(str(reason), self.entry(reason)) for reason in reasons]
         first, entry = min(entries, key=lambda pair: _ORDER.index(pair[1].status))
         body = {
-            "type": TYPE_PREFIX + first.value,
+            "type": TYPE_PREFIX + first,
             "title": entry.title,
             "status": entry.status,
             "reasons": [self._told(reason, posture, now) for reason, _ in entries],
@@ -204,18 +182,27 @@ class Problems:
         }
         return Problem(status=entry.status, body=orjson.dumps(body))
 
-    def _told(self, reason: R, posture: Posture | None, now: datetime | None) -> JsonObject:
-        told: JsonObject = {"code": reason.value, "title": CATALOGUE[reason].title, "remedy": self.remedy(reason).text}
-        if (link := self.remedy(reason).link) is not None:
-            told["link"] = link
+    def _told(self, reason: str, posture: Posture | None, now: datetime | None) -> JsonObject:
+        entry, remedy = self.entry(reason), self._remedies.get(reason)
+        told: JsonObject = {
+            "code": reason,
+            "title": entry.title,
+            "remedy": entry.remedy if remedy is None else remedy.text,
+        }
+        if remedy is not None and remedy.link is not None:
+            told["link"] = remedy.link
         if posture is not None and now is not None:
             attributes = failing(reason, posture.to_wire(), wire_time(now))
             if attributes:
                 told["attributes"] = [each.to_wire() for each in attributes]
         return told
 
-    def remedy(self, reason: R) -> Remedy:
-        return self._remedies.get(reason) or Remedy(text=CATALOGUE[reason].remedy)
+    def entry(self, reason: str) -> Entry:
+        """Of our own reasons as this table says, of the policies' as their METADATA says."""
+        if reason in CATALOGUE:
+            return CATALOGUE[R(reason)]
+        told = self._policy_reasons().get(reason)
+        return _BY_POLICY if told is None else Entry(403, told.title, told.remedy)
 
 
 problem_of: Final = Problems({})

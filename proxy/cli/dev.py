@@ -25,7 +25,7 @@ errors = Console(stderr=True)
 LargeStudy = Annotated[bool, typer.Option("--large-study/--no-large-study", help="Hold a generated study of 100 MB.")]
 PortBase = Annotated[
     int | None,
-    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4."),
+    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5."),
 ]
 
 
@@ -52,8 +52,6 @@ def up(
     policies: Annotated[Path | None, typer.Option(help="Folder of Rego rules and data.")] = None,
 ) -> None:
     """Run the stack in the foreground until Ctrl-C."""
-    if policy_engine is Engine.OPA:
-        _not_built("--policy-engine opa")
     if seal is not Seal.NEVER:
         _not_built(f"--seal {seal.value}")
     if viewer:
@@ -72,6 +70,7 @@ def up(
                 policies=policies,
                 archive_url=archive,
                 posture_valid_s=POSTURE_VALID_S,
+                with_opa=policy_engine is Engine.OPA,
                 say=lambda line: progress.console.print(f"[dim]\\[stack][/] {line}", highlight=False),
                 progress=lambda done, of: progress.update(task, completed=done, total=of, visible=done < of),
             )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from web3 import Web3
 
-from proxy import settings
+from proxy import decide
 from proxy.anchor import (
     ChainClient,
     ChainFacts,
@@ -178,12 +178,18 @@ def deploy(
 
 def _reasons(site: Site) -> dict[str, Told]:
     """What stands in answers, in the site's own words where it has some."""
-    problems = settings.problems(site)
-    told = {}
-    for reason, entry in CATALOGUE.items():
-        remedy = problems.remedy(reason)
-        told[reason.value] = Told(sentence=f"{entry.title}.", remedy=remedy.text, link=remedy.link)
-    return told
+    own = {each.reason: each for each in site.remedies}
+    policy = decide.kept_reasons(site.policy.store)
+    entries = {code: (each.title, each.remedy) for code, each in policy.items()}
+    entries |= {reason.value: (entry.title, entry.remedy) for reason, entry in CATALOGUE.items()}
+    return {
+        code: Told(
+            sentence=f"{title}.",
+            remedy=own[code].text if code in own else remedy,
+            link=own[code].link if code in own else None,
+        )
+        for code, (title, remedy) in entries.items()
+    }
 
 
 def _verify(trust: Trust, facts: ChainFacts, readers: dict[bytes, SpoolReader]) -> Report:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-import uvloop
-from rich.console import Console
 
-from proxy import app
-from proxy.config import load_site, site_path
-from proxy.watch import configure_logs
-
-RECURSION: Final = 1000
+from proxy.supervisor import Supervisor
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The site's TOML file.")]
 DirOption = Annotated[Path | None, typer.Option("--dir", help="The folder of a dev stack.")]
 
+# What a worker and a check need is imported where it is used: the supervisor holds none of it, and stays small.
 
-def serve(config: ConfigOption = None, dir: DirOption = None) -> None:
-    """Run the proxy until SIGTERM."""
-    site = load_site(site_path(config, dir))
-    configure_logs()
-    # Deep JSON is an error of the archive as long as this holds, and a stack overflow where a library lifts it.
-    sys.setrecursionlimit(RECURSION)
-    uvloop.run(app.serve(site))
+
+def serve(
+    config: ConfigOption = None,
+    dir: DirOption = None,
+    worker: Annotated[int | None, typer.Option("--worker", hidden=True)] = None,
+) -> None:
+    """Run the proxy until SIGTERM: a worker, and a supervisor that starts it again where a rule does not end."""
+    if worker is not None:
+        from proxy.cli.worker import work
+
+        work(config, dir, worker)
+        return
+    options = [("--config", config), ("--dir", dir)]
+    given = [word for name, path in options if path is not None for word in (name, str(path))]
+    sys.exit(Supervisor([sys.executable, "-m", "proxy", "serve", *given, "--worker"]).run())
 
 
 def check_config(
@@ -36,6 +39,11 @@ def check_config(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole tree as JSON.")] = False,
 ) -> None:
     """Check a configuration and say what it amounts to."""
+    from rich.console import Console
+
+    from proxy import app
+    from proxy.config import load_site, site_path
+
     path = site_path(config, dir)
     site = load_site(path)
     app.check(site)

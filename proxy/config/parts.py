@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -120,13 +119,6 @@ class ArchiveSection(Section):
         ):
             raise ValueError("must be an http or https address without credentials, query or fragment")
         return value.rstrip("/")
-
-
-class PolicySection(Section):
-    engine: Literal["embedded"] = Field("embedded", description="Policy engine.")
-    directory: SitePath = Field(description="Folder of Rego rules and data.")
-    reload_s: Seconds = Field(1, description="How often the folder is looked at.")
-    compile_s: Seconds = Field(20, description="Time a candidate may take to compile and answer in its child process.")
 
 
 class RecordSection(Section):

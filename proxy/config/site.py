@@ -16,12 +16,11 @@ from proxy.config.parts import (
     Ledger,
     Limits,
     Listen,
-    PolicySection,
     RecordSection,
     Remedy,
 )
+from proxy.config.policy import PolicySection
 from proxy.errors import ConfigurationError
-from proxy.model import Reason
 
 
 class Site(Section):
@@ -57,9 +56,6 @@ class Site(Section):
         managed = self.posture.managed
         if managed is not None and managed.authority not in names:
             raise ValueError("posture.managed.authority: there is no authority of that name")
-        for remedy in self.remedies:
-            if remedy.reason not in {reason.value for reason in Reason}:
-                raise ValueError(f"remedies: there is no reason {remedy.reason}")
         return self
 
 
@@ -105,13 +101,25 @@ def _check_files(site: Site) -> None:
         secrets.append(("archive.credentials_file", site.archive.credentials_file))
     if site.archive.ca_file is not None:
         needed.append(("archive.ca_file", site.archive.ca_file))
+    for section, client in (("policy.bundle", site.policy.bundle), ("policy.opa", site.policy.opa)):
+        if client is not None:
+            needed += [
+                (f"{section}.{name}", path)
+                for name in ("ca_file", "certificate", "key", "token_file", "bundle_token_file")
+                if (path := getattr(client, name, None)) is not None
+            ]
+    if site.policy.bundle is not None:
+        needed += [("policy.bundle.verification_keys", path) for path in site.policy.bundle.verification_keys]
+    secrets += [
+        (key, path) for key, path in needed if key.startswith("policy.") and key.endswith((".key", "token_file"))
+    ]
     for key, path in needed:
         if not path.is_file():
             raise ConfigurationError(f"{key}: {path} is not a file")
     for key, path in secrets:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"{key}: {path} can be read by others; chmod 600")
-    if not site.policy.directory.is_dir():
+    if site.policy.directory is not None and not site.policy.directory.is_dir():
         raise ConfigurationError(f"policy.directory: {site.policy.directory} is not a folder")
 
 

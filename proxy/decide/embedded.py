@@ -7,17 +7,22 @@ fastest correct way in and out that was measured; the engine computes a rule onc
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 import regorus
+from cachetools import LRUCache
 
-from proxy.decide.calls import check_calls
-from proxy.decide.policies import PolicySet
-from proxy.decide.verdict import parse_verdict, parse_visible
+from proxy.decide.engine import Pulse
+from proxy.decide.prepared import Prepared, brief
+from proxy.decide.verdict import load, parse_verdict, parse_visible
 from proxy.errors import PolicyInvalidError, PolicyUnavailableError
-from proxy.model import JsonObject, PolicyDigest, Verdict
+from proxy.model import JsonObject, Verdict
 
 DECISION = "data.dicomweb.authz.decision"
 VISIBLE = "data.dicomweb.authz.visible"
+_VERDICTS: Final = 256
+"""Results whose verdicts are kept: policies answer with few, and to read one costs a tenth of a decision."""
 
 
 class EmbeddedEngine:
@@ -26,34 +31,33 @@ class EmbeddedEngine:
     Use it on the thread that made it: the library panics on any other.
     """
 
-    generation = 0
-
-    def __init__(self, policies: PolicySet) -> None:
+    def __init__(self, prepared: Prepared, pulse: Pulse | None = None) -> None:
         """Compile.
 
-        :raises PolicyInvalidError: a module does not parse, or calls what it may not; the message names the file
+        :raises PolicyInvalidError: a module does not parse, or its data does not; the message names the file
         """
-        self.digest: PolicyDigest = policies.digest
+        self._prepared = prepared
+        self._pulse = pulse
+        self._verdicts: LRUCache[str, Verdict] = LRUCache(_VERDICTS)
         self._engine = regorus.Engine()
         self._engine.set_gather_prints(True)
         try:
-            for path, text in policies.modules():
+            for path, text in prepared.modules:
                 self._engine.add_policy(path, text)
-            check_calls(orjson.loads(self._engine.get_ast_as_json()), policies.builtins())
-            self._engine.add_data_json(policies.data())
+            self._engine.add_data_json(prepared.data)
         except RuntimeError as error:
-            raise PolicyInvalidError(_brief(error)) from error
-
-    async def decide(self, policy_input: JsonObject) -> Verdict:
-        """See ``ports.PolicyEngine``; runs on the loop's own thread, since handing over costs more than deciding."""
-        return self.decide_now(policy_input)
+            raise PolicyInvalidError(brief(error)) from error
 
     def decide_now(self, policy_input: JsonObject) -> Verdict:
         """One evaluation of ``decision``.
 
         :raises PolicyUnavailableError: undefined, malformed, or an error of evaluation
         """
-        return parse_verdict(self._evaluate(DECISION, policy_input), self.digest)
+        result = self._evaluate(DECISION, policy_input)
+        verdict = self._verdicts.get(result)
+        if verdict is None:
+            verdict = self._verdicts[result] = parse_verdict(load(result), self._prepared)
+        return verdict
 
     def visible_now(self, policy_input: JsonObject) -> frozenset[int]:
         """Indices into ``rows`` of what the subject may see.
@@ -61,22 +65,49 @@ class EmbeddedEngine:
         :raises PolicyUnavailableError: as for :meth:`decide_now`
         """
         rows = policy_input.get("rows")
-        return parse_visible(self._evaluate(VISIBLE, policy_input), len(rows) if isinstance(rows, list) else 0)
+        return parse_visible(load(self._evaluate(VISIBLE, policy_input)), len(rows) if isinstance(rows, list) else 0)
 
     def _evaluate(self, rule: str, policy_input: JsonObject) -> str:
+        if self._pulse is not None:
+            self._pulse.began(self._prepared.digest)
         try:
             self._engine.set_input_json(orjson.dumps(policy_input).decode())
             result: str = self._engine.eval_rule_as_json(rule)
         except (RuntimeError, TypeError) as error:
-            raise PolicyUnavailableError(_brief(error)) from error
+            raise PolicyUnavailableError(brief(error)) from error
         except BaseException as error:
             # A panic of the native engine is no Exception. Nothing here awaits, so all else that is none is a signal.
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             raise PolicyUnavailableError("the engine panicked") from error
+        finally:
+            if self._pulse is not None:
+                self._pulse.ended()
         return result
 
 
-def _brief(error: Exception) -> str:
-    """The engine's message on one line, without its stack."""
-    return " ".join(str(error).partition("Stack backtrace")[0].split()) or type(error).__name__
+class Embedded:
+    """:class:`proxy.decide.engine.Engine` of this process: decides on the loop's own thread, since handing over costs
+    more than deciding."""
+
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self._pulse = pulse
+        self._engine: EmbeddedEngine | None = None
+
+    async def load(self, prepared: Prepared) -> None:
+        """Blocks while it compiles: an engine belongs to the thread that made it."""
+        self._engine = EmbeddedEngine(prepared, self._pulse)
+
+    async def decide(self, policy_input: JsonObject) -> Verdict:
+        return self._loaded().decide_now(policy_input)
+
+    async def visible(self, policy_input: JsonObject) -> frozenset[int]:
+        return self._loaded().visible_now(policy_input)
+
+    async def close(self) -> None:
+        self._engine = None
+
+    def _loaded(self) -> EmbeddedEngine:
+        if self._engine is None:
+            raise PolicyUnavailableError("no policies are loaded")
+        return self._engine

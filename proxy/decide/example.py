@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from proxy.decide.counters import Counters
 from proxy.decide.policy_input import Environment, build_input
 from proxy.model import (
     Action,
@@ -52,17 +53,24 @@ def example_input(name: str, action: Action, user: str | None = None) -> JsonObj
     :param user: ``<issuer>/<sub>`` of who uses the device; ``None``: the device itself asks
     """
     resource = ResourceContext(
-        known=True, as_of=MOMENT, patient_id="EXAMPLE", modalities=("CT",), institutions=("Example",)
+        known=True,
+        as_of=MOMENT,
+        patient_id="EXAMPLE",
+        modalities=("CT",),
+        institutions=("Example",),
+        departments=("Example",),
     )
+    principal, seen = _principal(name, user), None if action in _OWN else resource
     return build_input(
         decision=DecisionId("0" * 32),
         now=MOMENT,
         request=_request(action),
-        principal=_principal(name, user),
+        principal=principal,
         posture=_posture(),
-        environment=Environment(site="example", origin="", network=""),
-        resource=None if action in _OWN else resource,
+        environment=Environment(site="example", origin="", network="", local=MOMENT),
+        resource=seen,
         rows=example_rows(resource, _ROWS),
+        counters=Counters().before(principal, seen, MOMENT),
     )
 
 

@@ -1,7 +1,8 @@
 """Turns an engine's result into a ``Verdict``, or refuses it. Pure.
 
 1. The result is JSON and an object with exactly ``allow``, ``reasons``, ``obligations``; undefined is none of that.
-2. ``allow`` is a boolean; ``reasons`` are codes of ``Reason``, sorted, each once, and empty if and only if ``allow``.
+2. ``allow`` is a boolean; ``reasons`` are codes that the policies' METADATA tells of, sorted, each once, and empty if
+   and only if ``allow``.
 3. Each obligation has a type and exactly the members of that type. A type this proxy does not know cannot be met, so an
    allow that carries one becomes a denial, ``obligation-unknown``.
 4. A mask names attributes by tag, keyword, value representation or group, each known to DICOM: a slip of the pen would
@@ -19,11 +20,11 @@ import orjson
 from pydicom.datadict import RepeatersDictionary, keyword_dict  # type: ignore[attr-defined]
 from pydicom.valuerep import STANDARD_VR
 
+from proxy.decide.prepared import Prepared
 from proxy.errors import PolicyUnavailableError
-from proxy.model import MAX_INTEGER, JsonObject, Obligation, PolicyDigest, Reason, Verdict
+from proxy.model import MAX_INTEGER, JsonObject, Obligation, PolicyReason, Reason, Verdict
 
 _KEYS: Final = frozenset({"allow", "reasons", "obligations"})
-_REASONS: Final = frozenset(reason.value for reason in Reason)
 _TAG: Final = re.compile(r"[0-9A-F]{8}")
 _KEYWORD: Final = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
 _KEYWORDS: Final = keyword_dict.keys() | {entry[4] for tag, entry in RepeatersDictionary.items() if tag.count("x") <= 3}
@@ -33,40 +34,41 @@ _REPRESENTATIONS: Final = frozenset(f"VR:{vr}" for vr in STANDARD_VR)
 _MAX_OBLIGATIONS: Final = 64
 
 
-def parse_verdict(result: str | bytes, digest: PolicyDigest) -> Verdict:
-    """Verdict of a ``decision`` given as JSON.
+def parse_verdict(result: object, prepared: Prepared) -> Verdict:
+    """Verdict of a ``decision``, from the value that its JSON is, by these policies.
 
     :raises PolicyUnavailableError: it is not a verdict
     """
-    value = _load(result)
+    value = result
     if type(value) is not dict or value.keys() != _KEYS:
         raise PolicyUnavailableError("the decision is undefined or has other members than the contract's")
     allow, reasons, obligations = value["allow"], value["reasons"], value["obligations"]
     if type(allow) is not bool:
         raise PolicyUnavailableError("allow is not a boolean")
-    codes = _reasons(reasons)
+    codes = _reasons(reasons, prepared.reasons)
     if allow == bool(codes):
         raise PolicyUnavailableError("a decision allows, or it has reasons")
     if type(obligations) is not list or len(obligations) > _MAX_OBLIGATIONS:
         raise PolicyUnavailableError("obligations are not a list of reasonable length")
     parsed = tuple(_obligation(item) for item in obligations)
     if any(item.type not in _MEMBERS for item in parsed):
-        return Verdict.denied(*codes, Reason.OBLIGATION_UNKNOWN, policy=digest)
-    return Verdict(allow=allow, reasons=codes, obligations=parsed, policy=digest)
+        codes, allow, parsed = tuple(sorted({*codes, Reason.OBLIGATION_UNKNOWN.value})), False, ()
+    return Verdict(allow=allow, reasons=codes, obligations=parsed, policy=prepared.digest, policy_as_of=prepared.as_of)
 
 
-def parse_visible(result: str | bytes, rows: int) -> frozenset[int]:
-    """Indices of a ``visible`` given as JSON, each below ``rows``.
+def parse_visible(result: object, rows: int) -> frozenset[int]:
+    """Indices of a ``visible``, from the value that its JSON is, each below ``rows``.
 
     :raises PolicyUnavailableError: it is not a list of such indices
     """
-    value = _load(result)
+    value = result
     if type(value) is not list or not all(type(index) is int and 0 <= index < rows for index in value):
         raise PolicyUnavailableError("visible is not a list of row indices")
     return frozenset(value)
 
 
-def _load(result: str | bytes) -> object:
+def load(result: str | bytes) -> object:
+    """:raises PolicyUnavailableError: it is not JSON"""
     try:
         value: object = orjson.loads(result)
     except orjson.JSONDecodeError as error:
@@ -74,8 +76,8 @@ def _load(result: str | bytes) -> object:
     return value
 
 
-def _reasons(value: object) -> tuple[str, ...]:
-    if type(value) is not list or not all(type(code) is str and code in _REASONS for code in value):
+def _reasons(value: object, known: Mapping[str, PolicyReason]) -> tuple[str, ...]:
+    if type(value) is not list or not all(type(code) is str and code in known for code in value):
         raise PolicyUnavailableError("reasons are not a list of known codes")
     if any(first >= second for first, second in itertools.pairwise(value)):
         raise PolicyUnavailableError("reasons are not sorted, or one stands twice")

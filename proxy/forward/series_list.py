@@ -20,6 +20,7 @@ STUDY_DATE: Final = "00080020"
 ACCESSION: Final = "00080050"
 MODALITY: Final = "00080060"
 INSTITUTION: Final = "00080080"
+DEPARTMENT: Final = "00081040"
 PATIENT_ID: Final = "00100020"
 STUDY: Final = "0020000D"
 SERIES: Final = "0020000E"
@@ -107,6 +108,7 @@ def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
         study_date=_agreed(rows, STUDY_DATE),
         modalities=tuple(sorted({text(row, MODALITY) for row in rows})),
         institutions=tuple(sorted({text(row, INSTITUTION) for row in rows})),
+        departments=tuple(sorted({text(row, DEPARTMENT) for row in rows})),
         labels=_labels(rows),
     )
     series: dict[SeriesUid, SeriesContext] = {}
@@ -114,7 +116,11 @@ def _study(rows: Sequence[Item], as_of: datetime) -> StudyContext:
         uid = SeriesUid(text(row, SERIES))
         one = SeriesContext(
             resource=replace(
-                whole, modalities=(text(row, MODALITY),), institutions=(text(row, INSTITUTION),), labels=_labels([row])
+                whole,
+                modalities=(text(row, MODALITY),),
+                institutions=(text(row, INSTITUTION),),
+                departments=(text(row, DEPARTMENT),),
+                labels=_labels([row]),
             ),
             instances=_number(row, INSTANCES),
         )

@@ -39,6 +39,7 @@ _ATTRIBUTES: Final = (
     series_list.ACCESSION,
     series_list.MODALITY,
     series_list.INSTITUTION,
+    series_list.DEPARTMENT,
     series_list.PATIENT_ID,
     series_list.INSTANCES,
     series_list.LABEL,

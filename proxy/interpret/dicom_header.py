@@ -31,6 +31,7 @@ _STUDY_DATE: Final = 0x00080020
 _ACCESSION: Final = 0x00080050
 _MODALITY: Final = 0x00080060
 _INSTITUTION: Final = 0x00080080
+_DEPARTMENT: Final = 0x00081040
 _PATIENT_ID: Final = 0x00100020
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
@@ -44,6 +45,7 @@ _WANTED: Final = frozenset(
         _ACCESSION,
         _MODALITY,
         _INSTITUTION,
+        _DEPARTMENT,
         _PATIENT_ID,
         _STUDY,
         _SERIES,
@@ -118,6 +120,7 @@ def _read(buffer: bytes | bytearray, complete: bool, declared_syntax: str | None
         accession_number=decoded(values.get(_ACCESSION, b""), sets),
         modality=_plain(values, _MODALITY, _CODE),
         institution=decoded(values.get(_INSTITUTION, b""), sets),
+        department=decoded(values.get(_DEPARTMENT, b""), sets),
         study_date=_plain(values, _STUDY_DATE, _DATE),
     )
     if header.sop_class != _uid(meta, _META_CLASS) or header.instance != _uid(meta, _META_INSTANCE):

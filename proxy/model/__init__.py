@@ -55,7 +55,7 @@ from proxy.model.base import (
     StudyUid,
     wire_time,
 )
-from proxy.model.decided import Grounds, Obligation, Verdict
+from proxy.model.decided import Grounds, Obligation, PolicyReason, Verdict
 from proxy.model.reasons import CAPABILITIES, Reason
 from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
 
@@ -86,6 +86,7 @@ __all__ = [
     "PartHeader",
     "Peer",
     "PolicyDigest",
+    "PolicyReason",
     "Posture",
     "PostureAttribute",
     "PostureReport",

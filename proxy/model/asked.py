@@ -247,6 +247,7 @@ class PartHeader:
     accession_number: str
     modality: str
     institution: str
+    department: str
     study_date: str
 
 
@@ -262,6 +263,8 @@ class ResourceContext:
     """Sorted set over the series concerned."""
     institutions: tuple[str, ...] = ()
     """Sorted set over the series concerned; a series that names none adds the empty string."""
+    departments: tuple[str, ...] = ()
+    """Sorted set of InstitutionalDepartmentName (0008,1040) over the series concerned, as ``institutions``."""
     study_date: str | None = None
     labels: tuple[str, ...] = ()
     """Sorted set of ConfidentialityConstraintOnPatientDataDescription (0040,3001) over the series concerned."""
@@ -284,6 +287,7 @@ class ResourceContext:
             "accession_number": self.accession_number,
             "modalities": list(self.modalities),
             "institutions": list(self.institutions),
+            "departments": list(self.departments),
             "study_date": self.study_date,
             "labels": list(self.labels),
             "conflicts": list(self.conflicts),
@@ -295,7 +299,7 @@ class SeriesContext:
     """One series of a study as the archive lists it."""
 
     resource: ResourceContext
-    """Modality and institution of this series alone; patient, accession number and date of its study."""
+    """Modality, institution and department of this series alone; patient, accession number and date of its study."""
     instances: int | None
     """NumberOfSeriesRelatedInstances (0020,1209), where the archive told it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from proxy.model.asked import DicomRequest, Refusal, ResourceContext, SiteRequest
@@ -27,6 +27,8 @@ class Verdict:
     """Reason codes, sorted; empty if and only if ``allow``."""
     obligations: tuple[Obligation, ...] = ()
     policy: PolicyDigest = NO_POLICY
+    policy_as_of: datetime | None = None
+    """When these policies were issued, or read where nobody says so; ``None`` where none were asked."""
 
     def __post_init__(self) -> None:
         if self.allow == bool(self.reasons):
@@ -35,6 +37,23 @@ class Verdict:
     @classmethod
     def denied(cls, *reasons: str, policy: PolicyDigest = NO_POLICY) -> Verdict:
         return cls(allow=False, reasons=tuple(sorted({str(reason) for reason in reasons})), policy=policy)
+
+    def against(self, *reasons: str) -> Verdict:
+        """A denial by what came after policy, which names the policies that were asked."""
+        return replace(self.denied(*reasons), policy=self.policy, policy_as_of=self.policy_as_of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyReason:
+    """A reason that policies give, as the METADATA beside the rule tells of it."""
+
+    code: str
+    title: str
+    """One line, for whoever is refused."""
+    remedy: str
+    """What to do about it."""
+    rule: str
+    """Package of the rule, without ``data.dicomweb.``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,7 @@ class Reason(StrEnum):
     ACTION_NOT_PERMITTED = "action-not-permitted"
     SUBJECT_UNKNOWN = "subject-unknown"
     INSTITUTION_NOT_GRANTED = "institution-not-granted"
+    DEPARTMENT_NOT_GRANTED = "department-not-granted"
     PARTIAL_STUDY = "partial-study"
     MODALITY_NOT_GRANTED = "modality-not-granted"
     PATIENT_NOT_GRANTED = "patient-not-granted"
@@ -96,8 +97,14 @@ class Reason(StrEnum):
     POSTURE_FIREWALL_OFF = "posture-firewall-off"
     POSTURE_MALWARE_PROTECTION_OFF = "posture-malware-protection-off"
     POSTURE_TRUST_TOO_LOW = "posture-trust-too-low"
+    CONSENT_WITHHELD = "consent-withheld"
+    OUTSIDE_HOURS = "outside-hours"
+    NETWORK_NOT_PERMITTED = "network-not-permitted"
+    RATE_EXCEEDED = "rate-exceeded"
+    VOLUME_EXCEEDED = "volume-exceeded"
     # decide (engine)
     POLICY_UNAVAILABLE = "policy-unavailable"
+    POLICY_STALE = "policy-stale"
     # fulfil
     OBLIGATION_UNKNOWN = "obligation-unknown"
     QUERY_NOT_PERMITTED = "query-not-permitted"

@@ -1,7 +1,7 @@
 """What the journey needs of each room, as Protocols. Rooms implement them, simulators in tests implement them."""
 
 from proxy.ports.archive import Archive, ArchiveAnswer
-from proxy.ports.asking import Identifier, Interpreter, PolicyEngine, PostureDesk, PostureSource
+from proxy.ports.asking import Counting, Identifier, Interpreter, PolicyEngine, PolicyShelf, PostureDesk, PostureSource
 from proxy.ports.fulfilling import (
     Dataset,
     Fulfilment,
@@ -20,6 +20,7 @@ __all__ = [
     "ArchiveAnswer",
     "Body",
     "Clock",
+    "Counting",
     "Dataset",
     "Exchange",
     "Fulfilment",
@@ -30,6 +31,7 @@ __all__ = [
     "PartEvent",
     "PartReader",
     "PolicyEngine",
+    "PolicyShelf",
     "PostureDesk",
     "PostureSource",
     "Recoder",

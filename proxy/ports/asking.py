@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,11 +13,13 @@ from proxy.model import (
     DicomRequest,
     JsonObject,
     Peer,
+    PolicyReason,
     Posture,
     PostureReport,
     Principal,
     Reason,
     Refusal,
+    ResourceContext,
     SiteRequest,
     Taken,
     Verdict,
@@ -94,4 +96,34 @@ class PolicyEngine(Protocol):
     @property
     def generation(self) -> int:
         """Counts up when other policies or data come into force."""
+        ...
+
+    @property
+    def reasons(self) -> Mapping[str, PolicyReason]:
+        """By code: what the METADATA of the policies in force says of the reasons they give."""
+        ...
+
+
+class PolicyShelf(Protocol):
+    """Where an OPA server finds the policies that it is to decide by."""
+
+    async def take(self, known: str, wait_s: float) -> tuple[str, bytes]:
+        """Digest and OPA bundle; both empty where there are none yet.
+
+        :param known: the digest that the asker has: as long as it is still that, wait
+        """
+        ...
+
+
+class Counting(Protocol):
+    """How much a subject asks for. Local to a worker and forgotten with it: a signal for policy, no quota."""
+
+    def before(self, principal: Principal, resource: ResourceContext | None, now: datetime) -> Mapping[str, int]:
+        """The ``counters`` of policy input, without the request at hand."""
+        ...
+
+    def decided(self, principal: Principal, resource: ResourceContext | None, allowed: bool, now: datetime) -> None: ...
+
+    def left(self, principal: Principal, sent: int, now: datetime) -> None:
+        """Bytes of content that were answered."""
         ...

@@ -5,8 +5,8 @@ from closed sets; no identifier of a patient, a study or a device is ever a labe
 log field. An alarm's line may name a device by its id, which is a digest.
 """
 
-from proxy.watch.admin import Admin
+from proxy.watch.admin import Admin, Handout
 from proxy.watch.logs import configure_logs
 from proxy.watch.tally import Gauge, Tally
 
-__all__ = ["Admin", "Gauge", "Tally", "configure_logs"]
+__all__ = ["Admin", "Gauge", "Handout", "Tally", "configure_logs"]

@@ -83,7 +83,7 @@ def stack(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         listen = {{ certificate = "cert.pem", key = "key.pem", public_url = "https://localhost:8443" }}
         posture = {{ store = "posture.db" }}
         archive = {{ url = "http://127.0.0.1:1/dicom-web" }}
-        policy = {{ directory = "policies" }}
+        policy = {{ directory = "policies", store = "kept" }}
         record = {{ directory = "spool" }}
         [identify]
         authorities = [{{ name = "ca", certificate = "ca.pem", crls = ["crl.pem"] }}]

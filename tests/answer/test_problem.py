@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -12,19 +13,33 @@ from hypothesis import strategies as st
 
 from proxy import errors
 from proxy.answer import CATALOGUE, Problems, Remedy, problem_of
-from proxy.model import Posture, PostureAttribute, Reason, Trust
+from proxy.decide.metadata import BY_POLICY, OURS, reasons_of
+from proxy.model import PolicyReason, Posture, PostureAttribute, Reason, Trust
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 reasons = st.lists(st.sampled_from(list(Reason)), min_size=1, max_size=5)
 
 
-def test_catalogue_covers_every_reason_and_nothing_else() -> None:
-    assert set(CATALOGUE) == set(Reason)
+SHIPPED = reasons_of(
+    (str(path), path.read_text("utf-8"))
+    for path in sorted((ROOT / "policies").rglob("*.rego"))
+    if not path.name.endswith("_test.rego")
+)
+shipped = Problems({}, lambda: SHIPPED)
+
+
+def test_catalogue_covers_every_reason_but_those_that_policies_alone_give() -> None:
+    assert set(CATALOGUE) == set(Reason) - (BY_POLICY - OURS)
+
+
+def test_shipped_policies_tell_of_every_reason_that_they_give() -> None:
+    assert set(SHIPPED) == {reason.value for reason in BY_POLICY}
 
 
 def test_every_entry_tells_what_is_the_matter_and_what_to_do() -> None:
-    for reason, entry in CATALOGUE.items():
+    for reason in Reason:
+        entry = shipped.entry(reason)
         assert 400 <= entry.status < 600, reason
         assert entry.title, reason
         assert entry.title[-1] != ".", reason
@@ -33,32 +48,21 @@ def test_every_entry_tells_what_is_the_matter_and_what_to_do() -> None:
 
 def test_every_reason_is_documented_with_its_status() -> None:
     page = (ROOT / "docs" / "reasons.md").read_text("utf-8")
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page, re.MULTILINE))
-    assert rows == {reason.value: str(CATALOGUE[reason].status) for reason in Reason}
-
-
-def test_policies_deny_for_known_reasons_only() -> None:
-    found: dict[str, set[str]] = {}
-    for path in (ROOT / "policies").rglob("*.rego"):
-        for code in re.findall(r"^#   code: ([a-z-]+)$", path.read_text("utf-8"), re.MULTILINE):
-            found.setdefault(code, set()).add(path.name)
-    assert found
-    unknown = {code: files for code, files in found.items() if code not in set(Reason)}
-    assert unknown == {}
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| ([^|]+) \|", page, re.MULTILINE))
+    expected = ((reason.value, shipped.entry(reason)) for reason in Reason)
+    assert rows == {(code, str(entry.status), entry.title) for code, entry in expected}
 
 
 def test_policies_document_every_code_that_they_deny_with() -> None:
-    for path in (ROOT / "policies").rglob("*.rego"):
-        if path.name.endswith("_test.rego"):
-            continue
-        text = path.read_text("utf-8")
-        denied = set(re.findall(r'^deny contains "([a-z-]+)"', text, re.MULTILINE))
-        assert denied <= set(re.findall(r"^#   code: ([a-z-]+)$", text, re.MULTILINE)), path
+    text = "".join(
+        path.read_text("utf-8") for path in (ROOT / "policies").rglob("*.rego") if not path.name.endswith("_test.rego")
+    )
+    assert set(re.findall(r'^deny contains "([a-z-]+)"', text, re.MULTILINE)) == set(SHIPPED)
 
 
 @given(reasons, st.text(alphabet="0123456789abcdef", min_size=32, max_size=32))
 def test_problem_is_rfc_9457_and_has_the_gravest_status(given_reasons: list[Reason], decision: str) -> None:
-    problem = problem_of(given_reasons, decision)
+    problem = shipped(given_reasons, decision)
     body = json.loads(problem.body)
     assert set(body) == {"type", "title", "status", "reasons", "decision"}
     assert body["status"] == problem.status
@@ -66,7 +70,7 @@ def test_problem_is_rfc_9457_and_has_the_gravest_status(given_reasons: list[Reas
     assert body["type"].startswith("urn:dicomward:reason:")
     gravest = Reason(body["type"].removeprefix("urn:dicomward:reason:"))
     assert gravest in given_reasons
-    assert (CATALOGUE[gravest].status, CATALOGUE[gravest].title) == (problem.status, body["title"])
+    assert (shipped.entry(gravest).status, shipped.entry(gravest).title) == (problem.status, body["title"])
     assert [each["code"] for each in body["reasons"]] == [reason.value for reason in given_reasons]
     assert all(set(each) == {"code", "title", "remedy"} for each in body["reasons"])
 
@@ -119,17 +123,38 @@ def test_other_refusals_tell_nothing_of_the_device() -> None:
 
 def test_site_says_in_its_own_words_what_to_do() -> None:
     problems = Problems(
-        {Reason.POSTURE_STALE: Remedy(text="Open the clinic's app.", link="https://intranet.example/app")}
+        {Reason.POSTURE_STALE: Remedy(text="Open the clinic's app.", link="https://intranet.example/app")},
+        lambda: SHIPPED,
     )
     body = json.loads(problems([Reason.POSTURE_STALE, Reason.POSTURE_FIREWALL_OFF], "").body)
     stale, firewall = body["reasons"]
     assert (stale["remedy"], stale["link"]) == ("Open the clinic's app.", "https://intranet.example/app")
-    assert (firewall["remedy"], "link" in firewall) == (CATALOGUE[Reason.POSTURE_FIREWALL_OFF].remedy, False)
+    assert (firewall["remedy"], "link" in firewall) == (SHIPPED[Reason.POSTURE_FIREWALL_OFF].remedy, False)
 
 
-def test_an_unknown_code_is_a_failure_and_not_an_answer() -> None:
-    with pytest.raises(ValueError):
-        problem_of(["you-shall-not-pass"], "")
+def site_rule(code: str) -> dict[str, PolicyReason]:
+    return {code: PolicyReason(code=code, title="Not at night", remedy="Come back at seven.", rule="site")}
+
+
+def test_a_reason_of_a_sites_own_rule_is_told_in_its_words() -> None:
+    problem = Problems({}, lambda: site_rule("psychiatry-at-night"))(["psychiatry-at-night"], "")
+    body = json.loads(problem.body)
+    assert (problem.status, body["type"]) == (403, "urn:dicomward:reason:psychiatry-at-night")
+    assert body["reasons"] == [
+        {"code": "psychiatry-at-night", "title": "Not at night", "remedy": "Come back at seven."}
+    ]
+
+
+def test_no_policy_says_how_a_reason_of_the_proxy_is_answered() -> None:
+    for reason, entry in CATALOGUE.items():
+        assert Problems({}, functools.partial(site_rule, reason)).entry(reason) == entry
+
+
+def test_a_reason_of_policies_that_are_in_force_no_more_is_told_of_in_general() -> None:
+    problem = problem_of(["psychiatry-at-night"], "d1")
+    body = json.loads(problem.body)
+    assert (problem.status, body["title"]) == (403, "Policy does not permit this")
+    assert [told["code"] for told in body["reasons"]] == ["psychiatry-at-night"]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from deploy.dev import archive, posture, site
 from deploy.dev.dataset import LARGE, study
 from deploy.dev.layout import Ports
 from deploy.dev.stack import DevStack, dicomward
+from tests.workers import worker_pid
 
 STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
 TINY = f"/dicom-web/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
@@ -102,7 +103,8 @@ def process(command: list[str], ready: Callable[[], bool], log: Path) -> Iterato
             time.sleep(0.05)
         else:
             raise RuntimeError(f"{command[0]} is not ready")
-        yield psutil.Process(child.pid)
+        # The proxy is a supervisor, and the worker below it that serves.
+        yield psutil.Process(worker_pid(child.pid) if "serve" in command else child.pid)
     finally:
         child.terminate()
         child.wait(30)

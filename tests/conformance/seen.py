@@ -29,7 +29,7 @@ from proxy.record.reader import open_readers
 from tests.simulators.relay import Seen
 from tests.stack import RelayedStack
 
-_LOOKUP: Final = {"00080020", "00080050", "00080060", "00080080", "00100020", "00201209", "00403001"}
+_LOOKUP: Final = {"00080020", "00080050", "00080060", "00080080", "00081040", "00100020", "00201209", "00403001"}
 """What the context of a study is made of."""
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _NOBODY: Final = Peer(certificate=None, address="127.0.0.1", connection=0)

@@ -130,7 +130,7 @@ def _context_is_known(judge: Judge) -> None:
 def _failed(judge: Judge, reply: Reply) -> None:
     assert (reply.status, reply.reasons) == (502, ["archive-unavailable"])
     judge.is_silent(reply)
-    assert b"8042" not in reply.head + reply.body
+    assert b":8042" not in reply.head + reply.body
     assert judge.decision(reply)["verdict"]["allow"]
     outcome = judge.outcome(reply)
     assert (outcome["status"], outcome["reason"], outcome["http_status"]) == ("failed", "archive-unavailable", 502)

@@ -230,7 +230,7 @@ def test_context_is_asked_for_in_canonical_form_too(judge: Judge) -> None:
     before = judge.stack.relay.count
     assert judge.caller.get(f"/dicom-web/studies/{fresh.study}/metadata", *HOSTILE).status == 200
     lookup, metadata = judge.stack.relay.settled(before)
-    fields = "00080020,00080050,00080060,00080080,00100020,00201209,00403001&limit=2000"
+    fields = "00080020,00080050,00080060,00080080,00081040,00100020,00201209,00403001&limit=2000"
     _is_canonical(judge, lookup, "GET", f"/dicom-web/studies/{fresh.study}/series?includefield={fields}", JSON)
     _is_canonical(judge, metadata, "GET", f"/dicom-web/studies/{fresh.study}/metadata", JSON)
 

@@ -23,7 +23,7 @@ from tests.conformance.wire import Credentials, EndedError, Wire, client_context
 pytestmark = pytest.mark.real
 
 SEARCH = request("GET", "/dicom-web/studies?limit=1")
-RELOADED_S = 5.0
+RELOADED_S = 15.0
 URI = x509.UniformResourceIdentifier
 NOW = datetime.now(UTC)
 RADIOLOGIST = (URI(f"{DOMAIN}radiologist"),)

@@ -11,7 +11,7 @@ from tests.conformance.seen import Allowed, unlawful
 from tests.simulators.relay import Seen
 
 JSON = (("Accept", "application/dicom+json"), ("Accept-Encoding", "identity"))
-FIELDS = "00080020,00080050,00080060,00080080,00100020,00201209,00403001"
+FIELDS = "00080020,00080050,00080060,00080080,00081040,00100020,00201209,00403001"
 
 
 def seen(target: str, method: str = "GET", fields: tuple[tuple[str, str], ...] = JSON) -> Seen:

@@ -1,19 +1,37 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from proxy.decide import EmbeddedEngine, PolicySet, read_policies
-from proxy.decide.candidate import examine, try_in_child
+from proxy.decide import EmbeddedEngine, PolicySet, candidate, read_policies
+from proxy.decide.embedded import Embedded
 from proxy.decide.example import example_input
+from proxy.decide.prepared import Prepared, prepare
 from proxy.errors import PolicyInvalidError, PolicyUnavailableError
 from proxy.model import Action, JsonObject
 from tests.decide.conftest import SHIPPED
 
 RADIOLOGIST = "urn:dicomward:device:radiologist"
 GOOD = example_input(RADIOLOGIST, Action.RETRIEVE)
-AUTHZ = "package dicomweb.authz\n\nvisible := []\n\n"
+TOLD = "# METADATA\n# title: Unknown\n# custom:\n#   code: subject-unknown\n#   remedy: Ask.\n"
+AUTHZ = f"package dicomweb.authz\n\n{TOLD}visible := []\n\n"
 DENIAL = '{"allow": false, "reasons": ["subject-unknown"], "obligations": []}'
 CAPABILITIES = (SHIPPED / "capabilities.json").read_bytes()
+
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def examine(policies: PolicySet) -> Prepared:
+    return candidate.examine(policies, AS_OF)
+
+
+def try_in_child(policies: PolicySet, deadline_s: float) -> Prepared:
+    return candidate.try_in_child(policies, AS_OF, deadline_s)
+
+
+def engine_of(policies: PolicySet) -> EmbeddedEngine:
+    return EmbeddedEngine(prepare(policies, AS_OF))
 
 
 def only(text: str) -> PolicySet:
@@ -21,11 +39,18 @@ def only(text: str) -> PolicySet:
 
 
 async def test_shipped_policies_decide() -> None:
-    engine = EmbeddedEngine(read_policies(SHIPPED))
-    assert (await engine.decide(GOOD)).allow
+    prepared = prepare(read_policies(SHIPPED), AS_OF)
+    engine = Embedded()
+    with pytest.raises(PolicyUnavailableError):
+        await engine.decide(GOOD)
+    await engine.load(prepared)
+    allowed = await engine.decide(GOOD)
+    assert (allowed.allow, allowed.policy, allowed.policy_as_of) == (True, prepared.digest, AS_OF)
     denied = await engine.decide({})
-    assert not denied.allow
-    assert denied.policy == engine.digest
+    assert (denied.allow, denied.policy) == (False, prepared.digest)
+    await engine.close()
+    with pytest.raises(PolicyUnavailableError):
+        await engine.visible(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +67,16 @@ async def test_shipped_policies_decide() -> None:
 )
 def test_nonsense_is_never_an_allow(body: str) -> None:
     with pytest.raises(PolicyUnavailableError):
-        EmbeddedEngine(only(AUTHZ + body)).decide_now(GOOD)
+        engine_of(only(AUTHZ + body)).decide_now(GOOD)
 
 
 def test_an_error_does_not_spoil_the_next_decision() -> None:
-    engine = EmbeddedEngine(read_policies(SHIPPED))
-    broken: JsonObject = {**GOOD, "time": "nonsense"}
+    policies = read_policies(SHIPPED)
+    site = b"package dicomweb.site\n\npermits(_, resource) if lower(resource.patient_id)\n\ndeny := set()\n"
+    engine = engine_of(PolicySet(files={**policies.files, "dicomweb/site/site.rego": site}))
+    broken: JsonObject = {**GOOD, "resource": {**GOOD["resource"], "patient_id": None}}  # type: ignore[dict-item]
     for _ in range(3):
-        with pytest.raises(PolicyUnavailableError):
+        with pytest.raises(PolicyUnavailableError, match="lower"):
             engine.decide_now(broken)
         assert engine.decide_now(GOOD).allow
         assert not engine.decide_now({}).allow
@@ -57,10 +84,10 @@ def test_an_error_does_not_spoil_the_next_decision() -> None:
 
 @pytest.mark.parametrize(
     "moment",
-    ["", "2026-01-01", "2026-13-01T00:00:00.000Z", "2026-01-01T00:30:00", " 2026-01-01T00:30:00.000Z", 5, None, {}],
+    ["", "nonsense", "99999-01-01T00:00:00.000Z", " 2026-01-01T00:30:00.000Z", "~", 5, True, None, {}, [], ["2027"]],
 )
 def test_a_malformed_time_is_never_an_allow(moment: object) -> None:
-    engine = EmbeddedEngine(read_policies(SHIPPED))
+    engine = engine_of(read_policies(SHIPPED))
     posture: JsonObject = dict(GOOD["device"]["posture"])  # type: ignore[index,call-overload,arg-type]
     posture["firewall"] = {**posture["firewall"], "expires_at": moment}  # type: ignore[dict-item]
     changed: JsonObject = {**GOOD, "device": {"id": "ab", "posture": posture}}
@@ -73,7 +100,7 @@ def test_a_malformed_time_is_never_an_allow(moment: object) -> None:
 
 def test_input_that_has_no_json_is_refused() -> None:
     with pytest.raises(PolicyUnavailableError):
-        EmbeddedEngine(read_policies(SHIPPED)).decide_now({"version": "\ud800"})
+        engine_of(read_policies(SHIPPED)).decide_now({"version": "\ud800"})
 
 
 @pytest.mark.parametrize(
@@ -97,23 +124,23 @@ def test_input_that_has_no_json_is_refused() -> None:
 )
 def test_a_built_in_that_is_not_listed_is_refused(body: str) -> None:
     with pytest.raises(PolicyInvalidError):
-        EmbeddedEngine(only(AUTHZ + body))
+        engine_of(only(AUTHZ + body))
 
 
 def test_own_functions_and_listed_built_ins_are_accepted() -> None:
-    EmbeddedEngine(only(AUTHZ + "f(a) := count(a)\n\nx := f([1])\n\ny := data.dicomweb.authz.f([2])"))
+    engine_of(only(AUTHZ + "f(a) := count(a)\n\nx := f([1])\n\ny := data.dicomweb.authz.f([2])"))
 
 
 def test_a_broken_module_is_named() -> None:
-    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:5") as caught:
-        EmbeddedEngine(only(AUTHZ + "decision := {"))
+    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:10") as caught:
+        engine_of(only(AUTHZ + "decision := {"))
     assert "backtrace" not in caught.value.detail
     assert "\n" not in caught.value.detail
 
 
 def test_without_a_list_of_built_ins_nothing_is_compiled() -> None:
     with pytest.raises(PolicyInvalidError, match="capabilities"):
-        EmbeddedEngine(PolicySet(files={"authz.rego": AUTHZ.encode()}))
+        engine_of(PolicySet(files={"authz.rego": AUTHZ.encode()}))
 
 
 @pytest.mark.parametrize(
@@ -130,12 +157,17 @@ def test_a_candidate_that_answers_badly_is_refused(body: str, fault: str) -> Non
         examine(only(AUTHZ + body))
 
 
+def test_a_candidate_that_takes_long_to_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker would show no sign of life meanwhile, and be ended again and again."""
+    monkeypatch.setattr("proxy.decide.candidate.LOAD_LIMIT_S", 0.000_01)
+    with pytest.raises(PolicyInvalidError, match="to be loaded"):
+        examine(read_policies(SHIPPED))
+
+
 def test_a_candidate_that_lets_a_users_device_stand_for_its_user_is_refused() -> None:
     policies = read_policies(SHIPPED)
     path = "lib/subject.rego"
-    changed = policies.files[path].replace(
-        b"\tinput.subject.user == null\n\tfound := data.subjects", b"\tfound := data.subjects"
-    )
+    changed = policies.files[path].replace(b"\tuser == null\n\theld := data", b"\theld := data")
     assert changed != policies.files[path]
     with pytest.raises(PolicyInvalidError, match="allows"):
         examine(PolicySet(files={**policies.files, path: changed}))
@@ -155,12 +187,12 @@ def test_a_site_may_know_every_user_of_its_issuers() -> None:
     users = b'{"users": {"*": {"roles": ["radiologist"], "institutions": "*"}}}'
     open_to_all = PolicySet(files={**policies.files, "data/users.json": users})
     examine(open_to_all)
-    assert EmbeddedEngine(open_to_all).decide_now(example_input(RADIOLOGIST, Action.RETRIEVE, "dev/anybody")).allow
+    assert engine_of(open_to_all).decide_now(example_input(RADIOLOGIST, Action.RETRIEVE, "dev/anybody")).allow
 
 
 @pytest.mark.parametrize("action", [each for each in Action if each is not Action.REPORT_POSTURE])
 def test_a_user_that_no_data_names_may_do_nothing_on_a_radiologists_device(action: Action) -> None:
-    verdict = EmbeddedEngine(read_policies(SHIPPED)).decide_now(example_input(RADIOLOGIST, action, "dev/nobody"))
+    verdict = engine_of(read_policies(SHIPPED)).decide_now(example_input(RADIOLOGIST, action, "dev/nobody"))
     assert (verdict.allow, "subject-unknown" in verdict.reasons) == (False, True)
 
 
@@ -182,5 +214,5 @@ def test_a_candidate_without_end_is_refused_by_the_childs_deadline(body: str) ->
 
 def test_a_child_refuses_as_the_parent_would(folder: Path) -> None:
     try_in_child(read_policies(folder), 10.0)
-    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:5"):
+    with pytest.raises(PolicyInvalidError, match=r"authz\.rego:10"):
         try_in_child(only(AUTHZ + "decision := {"), 10.0)

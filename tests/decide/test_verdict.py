@@ -1,25 +1,32 @@
+from datetime import UTC, datetime
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.decide.verdict import parse_verdict, parse_visible
+from proxy.decide import read_policies
+from proxy.decide.prepared import prepare
+from proxy.decide.verdict import load, parse_verdict, parse_visible
 from proxy.errors import PolicyUnavailableError
-from proxy.model import PolicyDigest, Reason
+from proxy.model import Reason
+from tests.decide.conftest import SHIPPED
 
-DIGEST = PolicyDigest("ab" * 32)
+PREPARED = prepare(read_policies(SHIPPED), datetime(2026, 1, 1, tzinfo=UTC))
+DIGEST = PREPARED.digest
 ALLOW = {"allow": True, "reasons": [], "obligations": []}
 DENY = {"allow": False, "reasons": ["posture-stale"], "obligations": []}
 
 
 def parse(value: object) -> object:
-    return parse_verdict(orjson.dumps(value), DIGEST)
+    return parse_verdict(load(orjson.dumps(value)), PREPARED)
 
 
 def test_allow_and_deny_are_read() -> None:
-    allowed = parse_verdict(orjson.dumps(ALLOW), DIGEST)
-    denied = parse_verdict(orjson.dumps(DENY), DIGEST)
+    allowed = parse_verdict(ALLOW, PREPARED)
+    denied = parse_verdict(DENY, PREPARED)
     assert (allowed.allow, allowed.reasons, allowed.policy) == (True, (), DIGEST)
+    assert allowed.policy_as_of == PREPARED.as_of
     assert (denied.allow, denied.reasons) == (False, ("posture-stale",))
 
 
@@ -58,7 +65,7 @@ def test_what_is_not_a_verdict_is_refused(value: object) -> None:
 @pytest.mark.parametrize("text", ["", "{", "nonsense", "NaN", b"\xff"])
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(PolicyUnavailableError):
-        parse_verdict(text, DIGEST)
+        parse_verdict(load(text), PREPARED)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +120,13 @@ def test_known_obligations_are_kept_whole() -> None:
         {"type": "match", "attribute": "00100020", "values": ["P1"]},
         {"type": "limit", "bytes": 5},
     ]
-    verdict = parse_verdict(orjson.dumps({**ALLOW, "obligations": given_}), DIGEST)
+    verdict = parse_verdict({**ALLOW, "obligations": given_}, PREPARED)
     assert [obligation.body for obligation in verdict.obligations] == given_
     assert [obligation.type for obligation in verdict.obligations] == ["seal", "mask", "mask", "mask", "match", "limit"]
 
 
 def test_an_unknown_obligation_turns_an_allow_into_a_denial() -> None:
-    verdict = parse_verdict(orjson.dumps({**ALLOW, "obligations": [{"type": "seal"}, {"type": "dance"}]}), DIGEST)
+    verdict = parse_verdict({**ALLOW, "obligations": [{"type": "seal"}, {"type": "dance"}]}, PREPARED)
     assert (verdict.allow, verdict.reasons, verdict.obligations) == (False, (Reason.OBLIGATION_UNKNOWN,), ())
 
 
@@ -136,7 +143,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_nothing_but_a_plain_allow_is_an_allow(value: object) -> None:
     try:
-        verdict = parse_verdict(orjson.dumps(value), DIGEST)
+        verdict = parse_verdict(load(orjson.dumps(value)), PREPARED)
     except PolicyUnavailableError:
         return
     assert isinstance(value, dict)
@@ -144,11 +151,11 @@ def test_nothing_but_a_plain_allow_is_an_allow(value: object) -> None:
 
 
 def test_visible_rows_are_read() -> None:
-    assert parse_visible("[0, 2]", 3) == {0, 2}
-    assert parse_visible("[]", 0) == set()
+    assert parse_visible(load("[0, 2]"), 3) == {0, 2}
+    assert parse_visible(load("[]"), 0) == set()
 
 
 @pytest.mark.parametrize("text", ['"<undefined>"', "{}", "[3]", "[-1]", "[true]", "[0.5]", '["0"]', "null"])
 def test_visible_rows_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(PolicyUnavailableError):
-        parse_visible(text, 3)
+        parse_visible(load(text), 3)

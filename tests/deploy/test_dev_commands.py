@@ -21,9 +21,7 @@ from proxy.agent import ReportRefusedError
 from proxy.cli.dev import app
 
 
-@pytest.mark.parametrize(
-    "flags", [["--policy-engine", "opa"], ["--seal", "always"], ["--seal", "policy"], ["--viewer"]], ids=" ".join
-)
+@pytest.mark.parametrize("flags", [["--seal", "always"], ["--seal", "policy"], ["--viewer"]], ids=" ".join)
 def test_what_is_not_built_yet_says_so_and_exits_2(flags: list[str]) -> None:
     result = CliRunner().invoke(app, ["up", *flags])
     assert result.exit_code == 2
@@ -46,6 +44,16 @@ def test_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
             DevStack(tmp_path, ports=ports).start()
     assert refused.value.status == 2
     assert not (tmp_path / "pki" / "ca.crt").exists()
+
+
+def test_opa_that_is_not_set_up_says_what_to_do_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.dev.layout.TOOLS", tmp_path / "tools")
+    result = CliRunner().invoke(app, ["up", "--policy-engine", "opa", "--dir", str(tmp_path / "stack")])
+    assert result.exit_code == 2
+    assert "deploy/tools.sh opa" in result.output
+    assert not (tmp_path / "stack" / "pki" / "ca.crt").exists()
 
 
 def test_archive_that_does_not_answer_is_named(tmp_path: Path) -> None:

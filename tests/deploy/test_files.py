@@ -111,7 +111,7 @@ def test_dev_identities_say_what_the_agent_could() -> None:
 
 
 def test_port_base_moves_every_port() -> None:
-    assert Ports.at(21000) == Ports(archive=21000, chain=21001, proxy=21002, admin=21003, issuer=21004)
+    assert Ports.at(21000) == Ports(archive=21000, chain=21001, proxy=21002, admin=21003, issuer=21004, opa=21005)
     assert Ports.free().taken() == []
 
 

@@ -87,7 +87,7 @@ def test_device_id_binds_name_to_authority(pki: DevPki) -> None:
 
 def test_keys_are_for_their_owner_only(pki: DevPki) -> None:
     secrets = [*pki.directory.glob("*.key"), *pki.directory.glob("*.pem")]
-    assert len(secrets) == 2 * (len(IDENTITIES) + 4)
+    assert len(secrets) == 2 * (len(IDENTITIES) + 5)
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
 
 

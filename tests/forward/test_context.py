@@ -233,7 +233,7 @@ async def test_studies_are_asked_for_together_and_kept(make: Make, archive: Simu
     (conversation,) = archive.conversations
     assert conversation.target == (
         "/base/dicom-web/series?0020000D=1.1,1.2,1.3"
-        "&includefield=00080020,00080050,00080060,00080080,00100020,00201209,00403001&limit=2000"
+        "&includefield=00080020,00080050,00080060,00080080,00081040,00100020,00201209,00403001&limit=2000"
     )
     again = await cache.studies(uids(3, 1), START)
     assert (await cache.context(replace(RETRIEVE, study=StudyUid("1.2")), START)).modalities == ("US",)

@@ -37,6 +37,7 @@ def part(number: int, study: str = "1.2.3") -> PartHeader:
         accession_number="A1",
         modality="CT",
         institution="North",
+        department="",
         study_date="20200131",
     )
 

@@ -66,6 +66,7 @@ def _dicom(syntax: str, meta: dict[str, Any] | None, attributes: dict[str, Any])
         "AccessionNumber": "A1",
         "Modality": "CT",
         "InstitutionName": "North Hospital",
+        "InstitutionalDepartmentName": "Radiology",
         "PatientName": "Doe^Jane",
         "PatientID": "P1",
         "StudyInstanceUID": STUDY,

@@ -55,6 +55,7 @@ def test_the_header_in_each_encoding(syntax):
         accession_number="A1",
         modality="CT",
         institution="North Hospital",
+        department="Radiology",
         study_date="20200131",
     )
 
@@ -84,6 +85,7 @@ def test_real_files_read_as_pydicom_reads_them(name):
     assert found.transfer_syntax == expected.file_meta.TransferSyntaxUID
     assert found.patient_id == (expected.get("PatientID") or "")
     assert found.institution == (expected.get("InstitutionName") or "")
+    assert found.department == (expected.get("InstitutionalDepartmentName") or "")
     assert found.modality == (expected.get("Modality") or "")
 
 
@@ -266,7 +268,7 @@ def test_a_bomb_of_items_costs_little():
     ],
 )
 def test_institutions_are_read_in_their_character_set(character_set, raw, expected):
-    source = dicom(InstitutionName=None)
+    source = dicom(InstitutionName=None, InstitutionalDepartmentName=None)
     raw += b" " * (len(raw) % 2)
     if character_set is not None:
         encoded = character_set.encode() + b" " * (len(character_set) % 2)
@@ -289,7 +291,11 @@ def test_institutions_are_read_in_their_character_set(character_set, raw, expect
 )
 def test_text_that_does_not_decode_is_refused_without_a_word_of_it_in_the_log(character_set, raw, caplog):
     encoded = character_set.encode() + b" " * (len(character_set) % 2)
-    source = spliced(0x00080016, element(0x00080005, b"CS", encoded), source=dicom(InstitutionName=None))
+    source = spliced(
+        0x00080016,
+        element(0x00080005, b"CS", encoded),
+        source=dicom(InstitutionName=None, InstitutionalDepartmentName=None),
+    )
     with caplog.at_level(logging.DEBUG):
         unreadable(spliced(0x00100010, element(0x00080080, b"LO", raw + b" " * (len(raw) % 2)), source=source))
     assert not caplog.records

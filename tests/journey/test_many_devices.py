@@ -34,6 +34,7 @@ from tests.journey.conftest import FULL
 from tests.journey.load import Load, load
 from tests.laws import check_laws
 from tests.stack import GENEROUS
+from tests.workers import proxy_pid
 
 DEVICES, PERIOD_S, QUIET_S = (1000, 60.0, 20.0) if FULL else (100, 6.0, 3.0)
 LATE_S = 5.0
@@ -118,7 +119,7 @@ def probe(url: str, pki: Path, for_s: float) -> Probed:
 def test_a_thousand_devices_report_each_minute_and_no_request_fails(stack: DevStack) -> None:
     names = _enrolled(stack)
     told = stack.url, stack.layout.pki
-    process = psutil.Process(stack.part("proxy").pid)
+    process = psutil.Process(proxy_pid(stack))
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as others:
         for started in [others.submit(report_all, *told, [], 0.0) for _ in range(2)]:
             started.result(60)  # that is nobody's latency

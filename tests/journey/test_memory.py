@@ -23,6 +23,7 @@ from deploy.dev.stack import DevStack
 from tests.journey.conftest import FULL
 from tests.laws import check_laws
 from tests.stack import GENEROUS
+from tests.workers import proxy_pid
 
 GROWTH_BYTES = 32 * 2**20
 STORED_PARTS = 20
@@ -44,7 +45,7 @@ def large(tmp_path: Path) -> Iterator[DevStack]:
 
 
 def test_memory_is_flat_through_large_retrieves_and_stores(large: DevStack) -> None:
-    process = psutil.Process(large.part("proxy").pid)
+    process = psutil.Process(proxy_pid(large))
     with requests.Session() as client:
         client.cert, client.verify, client.trust_env = large.client("radiologist"), large.ca, False
         client.get(f"{large.url}/dicom-web/studies?limit=1", timeout=30)
@@ -101,7 +102,7 @@ def roomy(tmp_path: Path) -> Iterator[DevStack]:
 
 
 def test_memory_is_flat_through_a_huge_study_each_way(roomy: DevStack) -> None:
-    process = psutil.Process(roomy.part("proxy").pid)
+    process = psutil.Process(proxy_pid(roomy))
     uid = uid_for("huge study")
     with requests.Session() as client:
         client.cert, client.verify, client.trust_env = roomy.client("radiologist"), roomy.ca, False

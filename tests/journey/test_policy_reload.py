@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ import requests
 from deploy.dev.layout import ROOT, Ports
 from deploy.dev.metrics import total
 from deploy.dev.stack import DevStack
+from proxy.decide import Kept, read_policies
+from proxy.model import PolicyDigest
+from tests.journey.load import load
 from tests.laws import check_laws
 from tests.stack import GENEROUS
 
@@ -61,6 +66,42 @@ def test_edit_of_data_takes_effect_without_restart(edited: tuple[DevStack, Path]
     for path in (policies / "data").rglob("*.json"):
         path.write_text(path.read_text().replace("urn:dicomward:device:radiologist", "urn:dicomward:device:nobody"))
     _until(lambda: _status(stack, "radiologist") == 403, "the edit did not take effect")
+
+
+def test_edits_under_load_drop_nothing(edited: tuple[DevStack, Path]) -> None:
+    """Every request is answered, by one set of policies or the next: edits that change nothing for who asks."""
+    stack, policies = edited
+    subjects = policies / "data" / "subjects.json"
+    with load(stack) as seen:
+        for number in range(3):
+            told = json.loads(subjects.read_text())
+            told["subjects"][f"urn:dicomward:device:new-{number}"] = {"roles": [], "institutions": []}
+            subjects.write_text(json.dumps(told))
+            digest = read_policies(policies).digest
+            _until(lambda digest=digest: _in_force(stack) == digest, "the edit did not take effect")  # type: ignore[misc]
+            time.sleep(1)
+    assert len(seen.answers) > 100
+    assert seen.unanswered == 0
+    assert {answer.status for answer in seen.answers if answer.who == "radiologist"} == {200}
+    assert seen.statuses().keys() == {200, 403}  # 403: the one whose posture is stale, and who reaches one institution
+
+
+def test_every_set_that_was_in_force_is_kept(edited: tuple[DevStack, Path]) -> None:
+    stack, policies = edited
+    before = _in_force(stack)
+    limits = policies / "data" / "more.json"
+    limits.write_text('{"more": 1}')
+    _until(lambda: _in_force(stack) != before, "the edit did not take effect")
+    kept = Kept(stack.layout.policy_store)
+    assert [told.digest for told in kept.history()] == [before, _in_force(stack)]
+    assert kept.read(PolicyDigest(_in_force(stack))).digest == read_policies(policies).digest
+
+
+def _in_force(stack: DevStack) -> str:
+    text = requests.get(f"{stack.admin_url}/metrics", timeout=10).text
+    found = re.search(r'^dicomward_policy_info\{digest="([0-9a-f]{64})"\} 1', text, re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
 def _metric(stack: DevStack, name: str) -> int:

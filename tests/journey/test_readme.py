@@ -48,10 +48,19 @@ def test_search_and_explanation_of_the_readme_work(stack: DevStack) -> None:
 
 
 def test_posture_commands_of_the_readme_work(stack: DevStack, tmp_path: Path) -> None:
-    search, _, collect, write, report = [command for command in _commands() if not command.startswith("make ")]
+    search, _, collect, write, report, *_ = [command for command in _commands() if not command.startswith("make ")]
     assert _run(collect, stack).returncode == 0
     subprocess.run(write, shell=True, cwd=tmp_path, check=True)
     told = _run(report, stack, cwd=tmp_path)
     assert (told.returncode, "accepted" in told.stdout) == (0, True), told.stderr
     denied = _run(search + " --silent", stack)
     assert "posture-firewall-off" in denied.stdout
+
+
+def test_policy_commands_of_the_readme_work(stack: DevStack) -> None:
+    tried, checked, replayed = [command for command in _commands() if " policy " in command]
+    told = _run(tried, stack, cwd=ROOT)
+    assert (told.returncode, told.stdout.startswith("allow")) == (0, True), told.stdout + told.stderr
+    assert _run(checked, stack, cwd=ROOT).returncode == 0
+    again = _run(replayed, stack, cwd=ROOT)
+    assert (again.returncode, "allow" in again.stdout) == (0, True), again.stdout + again.stderr

@@ -35,6 +35,7 @@ from proxy.model import (
     PartHeader,
     Peer,
     PolicyDigest,
+    PolicyReason,
     Posture,
     PostureAttribute,
     PostureReport,
@@ -210,6 +211,7 @@ class Engine:
     """Allows, until told otherwise. ``by_input`` may judge each question by itself."""
 
     generation: int = 0
+    reasons: Mapping[str, PolicyReason] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=lambda: Verdict(allow=True, reasons=(), policy=DIGEST))
     error: Exception | None = None
     by_input: Callable[[JsonObject], Verdict] | None = None
@@ -243,6 +245,21 @@ class Engine:
         obligations = tuple(Obligation(type=str(body["type"]), body=body) for body in bodies)
         self.verdict = Verdict(allow=True, reasons=(), obligations=obligations, policy=DIGEST)
         self.generation += 1
+
+
+@dataclass
+class Counting:
+    decided_of: list[tuple[str, bool]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+
+    def before(self, principal: Principal, resource: ResourceContext | None, now: datetime) -> Mapping[str, int]:
+        return {}
+
+    def decided(self, principal: Principal, resource: ResourceContext | None, allowed: bool, now: datetime) -> None:
+        self.decided_of.append((principal.name, allowed))
+
+    def left(self, principal: Principal, sent: int, now: datetime) -> None:
+        self.sent.append(sent)
 
 
 @dataclass
@@ -355,6 +372,7 @@ def study_context(now: datetime, **series: str) -> StudyContext:
         accession_number="A1",
         modalities=("CT",),
         institutions=tuple(sorted(set(places.values()))),
+        departments=("",),
         study_date="20200131",
     )
     return StudyContext(
@@ -548,6 +566,7 @@ def part_header(study: str, instance: str) -> PartHeader:
         accession_number="A1",
         modality="CT",
         institution="North Hospital",
+        department="",
         study_date="20200131",
     )
 
@@ -631,6 +650,7 @@ class World:
         self.recorder = Recorder(self.trace)
         self.suppressor = Suppressor()
         self.observer = Observer()
+        self.counting = Counting()
         self.fulfilment = Fulfilment()
         self.request: DicomRequest | SiteRequest | Capabilities | Refusal = RETRIEVE
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -644,6 +664,7 @@ class World:
             interpret=lambda arrival: self.request,
             policy_input=policy_input,
             engine=self.engine,
+            counting=self.counting,
             fulfilment=self.fulfilment,
             archive=self.archive,
             multipart=MultipartRules(),

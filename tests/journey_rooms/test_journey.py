@@ -145,7 +145,13 @@ async def test_decision_that_cannot_be_made_is_503_and_recorded(
     spoil(world)
     exchange = await world.walk()
     assert (exchange.status, exchange.reasons()) == (503, [reason])
-    assert world.decision["verdict"] == {"allow": False, "reasons": [reason], "obligations": [], "policy": ""}
+    assert world.decision["verdict"] == {
+        "allow": False,
+        "reasons": [reason],
+        "obligations": [],
+        "policy": "",
+        "policy_as_of": None,
+    }
     assert world.archive.asked == []
 
 
@@ -317,6 +323,17 @@ async def test_answer_that_turns_out_short_is_cut(world: World) -> None:
     exchange = await world.walk()
     assert (exchange.status, exchange.aborted, exchange.finished) == (200, True, False)
     assert world.outcome["status"] == "failed"
+
+
+async def test_each_request_is_counted_once_with_its_verdict_and_its_bytes(world: World) -> None:
+    name = "urn:dicomward:device:radiologist"
+    exchange = await world.walk()
+    assert (world.counting.decided_of, world.counting.sent) == ([(name, True)], [len(exchange.sent)])
+    world.engine.deny(Reason.ACTION_NOT_PERMITTED)
+    world.recorder.durable.clear()
+    denied = await world.walk()
+    assert world.counting.decided_of == [(name, True), (name, False)]
+    assert world.counting.sent == [len(exchange.sent), len(denied.sent)]
 
 
 # ----------------------------------------------------------------------------------------- obligations

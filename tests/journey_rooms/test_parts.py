@@ -66,8 +66,16 @@ def study(**more: Any) -> StudyContext:
     """North Hospital's CT study of patient P1, with one series."""
     values = {"patient_id": "P1", "accession_number": "A1", "study_date": "20200131"}
     places = more.pop("institutions", ("North Hospital",))
-    whole = ResourceContext(known=True, as_of=NOW, modalities=("CT",), institutions=places, **{**values, **more})
-    one = SeriesContext(resource=replace(whole, institutions=places[:1]), instances=1)
+    departments = more.pop("departments", ("",))
+    whole = ResourceContext(
+        known=True,
+        as_of=NOW,
+        modalities=("CT",),
+        institutions=places,
+        departments=departments,
+        **{**values, **more},
+    )
+    one = SeriesContext(resource=replace(whole, institutions=places[:1], departments=departments[:1]), instances=1)
     return StudyContext(resource=whole, series={SERIES: one})
 
 
@@ -142,6 +150,14 @@ async def test_part_of_another_study_than_the_stores_asks_nothing_at_all(store: 
     assert (store.archive.questions, store.engine.asked) == ([], [])
 
 
+async def test_study_of_other_departments_is_asked_about_with_all_of_them(store: Store) -> None:
+    store.archive.known[STUDY] = study(departments=("", "Psychiatry"))
+    store.judging(lambda asked: DENY if "Psychiatry" in asked["resource"]["departments"] else ALLOW)
+    judged = await store.judge(header())
+    assert not judged.verdict.allow
+    assert [each["resource"]["departments"] for each in store.about("store")] == [[""], ["", "Psychiatry"]]
+
+
 async def test_study_of_other_institutions_is_asked_about_with_all_of_them(store: Store) -> None:
     store.archive.known[STUDY] = study(institutions=("North Hospital", "South Clinic"))
     store.judging(lambda asked: DENY if "South Clinic" in asked["resource"]["institutions"] else ALLOW)
@@ -171,6 +187,7 @@ async def test_holders_of_a_new_series_are_asked_for_once_a_store(store: Store) 
         ("study_date", "20200201", "StudyDate"),
         ("modality", "MR", "Modality"),
         ("institution", "West Clinic", "InstitutionName"),
+        ("department", "Psychiatry", "InstitutionalDepartmentName"),
     ],
 )
 async def test_contradiction_is_put_to_policy(store: Store, attribute: str, value: str, keyword: str) -> None:

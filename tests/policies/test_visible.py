@@ -13,20 +13,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.decide import EmbeddedEngine, read_policies
+from proxy.decide import EmbeddedEngine, PolicySet, read_policies
 from proxy.decide.example import MOMENT, example_input
+from proxy.decide.prepared import prepare
 from proxy.model import Action, JsonObject, Level, ResourceContext, Row, SeriesUid, StudyUid
 from tests.policies.rego import POLICIES
-from tests.policies.test_rego import opa
+from tests.policies.test_rego import DENY, opa, rule_files
 
 NAME = "urn:dicomward:device:x"
 USER = "dev/x"
 INSTITUTIONS = ["North", "South", ""]
 MODALITIES = ["CT", "MR", ""]
+DEPARTMENTS = ["Radiology", "Psychiatry", ""]
 PATIENTS = ["P1", "P2", "", None]
 PURPOSES = ["TREAT", "HRESCH"]
 ACTIONS = ["search", "metadata", "retrieve", "store"]
-MANY = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOT_A_BOUNDARY: list[Any] = [None, False, 1, "North", {"a": "North"}, ["*"]]
 
 
@@ -51,28 +53,41 @@ ROLE = with_boundaries(
         "obligations": st.sampled_from([{}, {"*": [{"type": "seal"}]}]),
     },
     modalities=boundary(MODALITIES),
+    departments=boundary(DEPARTMENTS),
 )
 SUBJECT = with_boundaries(
     {"institutions": boundary(INSTITUTIONS)},
     roles=some_of(["a", "b", "c", "absent"], 1),
     patients=boundary(["P1", "P2", ""]),
+    departments=boundary(DEPARTMENTS),
 )
-POSTURE = orjson.loads((POLICIES / "data/limits.json").read_bytes())["limits"]["posture"]
-MINIMA: list[dict[str, Any]] = [{}, {}, {"metadata": "managed"}, {"*": "managed"}, {"*": "managed", "metadata": None}]
-LIMITS = [{"posture": {**POSTURE, "minimum_trust": each}, "store": {"tolerated_conflicts": []}} for each in MINIMA]
+CLASSES = orjson.loads((POLICIES / "data/posture.json").read_bytes())["posture"]["classes"]
+DEMANDS: list[dict[str, Any]] = [
+    {"*": {"*": "reading"}},
+    {"*": {"*": "reading"}, "viewer": {"*": "managed"}},
+    {"*": {"*": "reading", "metadata": "managed"}},
+    {"*": {"*": "managed"}},
+    {"*": {"*": "managed", "metadata": "clinical"}},
+    {"*": {"metadata": "reading"}, "workstation": {"*": "managed"}},
+]
+POSTURES = [{"classes": CLASSES, "demands": each} for each in DEMANDS]
 SITE = st.fixed_dictionaries(
     {
         "subjects": st.one_of(st.fixed_dictionaries({NAME: SUBJECT}), st.just({})),
         "users": st.fixed_dictionaries({}, optional={USER: SUBJECT, "*": SUBJECT}),
-        "limits": st.sampled_from(LIMITS),
+        "posture": st.sampled_from(POSTURES),
         "roles": st.fixed_dictionaries({"a": ROLE, "b": ROLE}, optional={"c": ROLE}),
     }
 )
-SERIES = st.lists(st.tuples(st.sampled_from(INSTITUTIONS), st.sampled_from(MODALITIES)), min_size=1, max_size=4)
+SERIES = st.lists(
+    st.tuples(st.sampled_from(INSTITUTIONS), st.sampled_from(MODALITIES), st.sampled_from([*DEPARTMENTS, None])),
+    min_size=1,
+    max_size=4,
+)
 STUDIES = st.lists(st.tuples(st.sampled_from(PATIENTS), SERIES), min_size=1, max_size=3)
 
 
-def rows(studies: list[tuple[str | None, list[tuple[str, str]]]]) -> list[Row]:
+def rows(studies: list[tuple[str | None, list[tuple[str, str, str | None]]]]) -> list[Row]:
     """Each study and each of its series, and an object that the archive does not have."""
     found = []
     for number, (patient, series) in enumerate(studies):
@@ -93,13 +108,14 @@ def rows(studies: list[tuple[str | None, list[tuple[str, str]]]]) -> list[Row]:
     ]
 
 
-def resource(patient: str | None, series: list[tuple[str, str]]) -> ResourceContext:
+def resource(patient: str | None, series: list[tuple[str, str, str | None]]) -> ResourceContext:
     return ResourceContext(
         known=True,
         as_of=MOMENT,
         patient_id=patient,
-        institutions=tuple(sorted({institution for institution, _ in series})),
-        modalities=tuple(sorted({modality for _, modality in series})),
+        institutions=tuple(sorted({institution for institution, _, _ in series})),
+        modalities=tuple(sorted({modality for _, modality, _ in series})),
+        departments=tuple(sorted({department for _, _, department in series if department is not None})),
     )
 
 
@@ -156,8 +172,10 @@ def expected(case: dict[str, Any], row: dict[str, Any]) -> bool:
     if subject is None or not row["known"] or "metadata" not in certificate["authority_actions"]:
         return False
     firewall = asked["device"]["posture"]["firewall"]
-    minimum = site["limits"]["posture"]["minimum_trust"]
-    if minimum.get("metadata", minimum.get("*")) == "managed" and firewall["trust"] != "managed":
+    demands = site["posture"]["demands"]
+    own = demands.get("workstation", {})
+    class_ = own.get("metadata", demands["*"].get("metadata", own.get("*", demands["*"].get("*"))))
+    if class_ == "managed" and firewall["trust"] != "managed":
         return False
     if not all(claim["value"] for claim in firewall["others"]):
         return False
@@ -173,34 +191,40 @@ def expected(case: dict[str, Any], row: dict[str, Any]) -> bool:
         and "metadata" in role["actions"]
         and (purpose["code"] if purpose else role["default_purpose"]) in role["purposes"]
         and all(within(role.get("modalities", "*"), modality) for modality in row["modalities"])
+        and every_department(role, row)
     ]
-    return within(subject.get("patients", "*"), row["patient_id"]) and all(
-        within(subject["institutions"], name) and any(within(role["institutions"], name) for role in roles)
-        for name in row["institutions"]
+    return (
+        within(subject.get("patients", "*"), row["patient_id"])
+        and every_department(subject, row)
+        and all(
+            within(subject["institutions"], name) and any(within(role["institutions"], name) for role in roles)
+            for name in row["institutions"]
+        )
     )
 
 
+def every_department(holder: dict[str, Any], row: dict[str, Any]) -> bool:
+    limit = holder.get("departments", "*")
+    return limit == "*" or (bool(row["departments"]) and all(within(limit, name) for name in row["departments"]))
+
+
 class Sites:
-    """One engine to which other data is given for each example."""
+    """Engines by what a site's data is: each is prepared anew, as when policies are loaded."""
 
     def __init__(self) -> None:
-        policies = read_policies(POLICIES)
-        self.rest = {
-            name: value
-            for name, value in orjson.loads(policies.data()).items()
-            if name not in ("subjects", "roles", "users", "limits")
-        }
-        self.engine = EmbeddedEngine(policies)
+        self.policies = read_policies(POLICIES)
+        self.engine = self.at({})
 
     def at(self, site: dict[str, Any]) -> EmbeddedEngine:
-        self.engine._engine.clear_data()
-        self.engine._engine.add_data_json(orjson.dumps({**self.rest, **site}).decode())
+        changed = {f"data/{name}.json": orjson.dumps({name: value}) for name, value in site.items()}
+        self.engine = EmbeddedEngine(prepare(PolicySet(files={**self.policies.files, **changed}), MOMENT))
         return self.engine
 
     def reasons(self) -> list[str]:
         """What every rule that denies says of the last input."""
-        found: list[str] = orjson.loads(self.engine._engine.eval_rule_as_json("data.dicomweb.authz.reasons"))
-        return found
+        rules = [path.parent.name for path in rule_files() if DENY.search(path.read_text())]
+        said = [orjson.loads(self.engine._engine.eval_rule_as_json(f"data.dicomweb.{rule}.deny")) for rule in rules]
+        return sorted({code for codes in said for code in codes})
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +275,13 @@ QUERY = """[answer |
   subjects := case.site.subjects
   roles := case.site.roles
   users := case.site.users
-  limits := case.site.limits
+  posture := case.site.posture
   visible := data.dicomweb.authz.visible with input as rows
-    with data.subjects as subjects with data.roles as roles with data.users as users with data.limits as limits
+    with data.subjects as subjects with data.roles as roles with data.users as users with data.posture as posture
   decisions := [decision |
     some asked in case.asked
     decision := data.dicomweb.authz.decision with input as asked
-      with data.subjects as subjects with data.roles as roles with data.users as users with data.limits as limits
+      with data.subjects as subjects with data.roles as roles with data.users as users with data.posture as posture
   ]
   answer := {"visible": visible, "decisions": decisions}
 ]"""

@@ -7,24 +7,27 @@ package dicomweb.conflict
 # METADATA
 # description: |
 #   Whether nothing is stored, or what is stored contradicts its study in nothing that data.limits.store does not tolerate.
-tolerated(request, resource) if {
-	request.action != "store"
-} else if {
-	request.instance == null
+tolerated(action, resource) if {
+	action != "store"
 } else if {
 	is_array(resource.conflicts)
 	every attribute in resource.conflicts { attribute in data.limits.store.tolerated_conflicts }
 }
 
 # METADATA
-# title: Study mismatch
+# title: A part does not fit the study it goes to
 # description: |
 #   An attribute of a stored part is another than in the study or series it goes to, or it is not known whether it is.
 # custom:
 #   code: study-mismatch
+#   remedy: Check its study and patient.
 deny contains "study-mismatch" if {
 	input.request.action == "store"
+	not _no_part
 	not _tolerated
 }
 
-_tolerated if tolerated(input.request, input.resource)
+# Before the body was read nothing is known of its parts.
+_no_part if input.request.instance == null
+
+_tolerated if tolerated(input.request.action, input.resource)

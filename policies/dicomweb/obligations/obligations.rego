@@ -4,40 +4,67 @@
 package dicomweb.obligations
 
 # METADATA
-# description: Obligations that data attaches to the roles in use, for this action or for every action ("*").
-required contains obligation if {
-	some role in data.dicomweb.lib.subject.suited
-	some action in [input.request.action, "*"]
-	some obligation in role.obligations[action]
-}
-
-# METADATA
 # description: |
-#   A row of a search shows no more than the metadata of its object would: what roles that permit metadata mask, a search
-#   masks too.
-required contains obligation if {
-	input.request.action == "search"
-	some role in data.dicomweb.lib.subject.roles("metadata")
-	some action in ["metadata", "*"]
-	some obligation in role.obligations[action]
-	obligation.type == "mask"
+#   What data attaches to the roles in use, for this action or for every action ("*"). A row of a search shows no more than
+#   the metadata of its object would: what roles that permit metadata mask, a search masks too; and rows are filtered unless
+#   every object of the archive may be seen.
+required(grant, action) := grant.obligations if {
+	action != "search"
+} else := obligations if {
+	rows := data.dicomweb.lib.subject.grant("metadata")
+	data.dicomweb.obligations.sees_everything(rows)
+	obligations := data.dicomweb.obligations.joined(grant.obligations, rows.masks)
+} else := obligations if {
+	rows := data.dicomweb.lib.subject.grant("metadata")
+	filters := array.concat([{"type": "filter_rows"}], data.dicomweb.obligations.pushed(grant.bounds))
+	obligations := data.dicomweb.obligations.joined(grant.obligations, array.concat(rows.masks, filters))
+} else := obligations if {
+	filters := array.concat([{"type": "filter_rows"}], data.dicomweb.obligations.pushed(grant.bounds))
+	obligations := data.dicomweb.obligations.joined(grant.obligations, filters)
 }
 
 # METADATA
-# description: Rows are filtered unless the subject may have the metadata of every object of the archive.
-required contains {"type": "filter_rows"} if {
-	input.request.action == "search"
-	not _sees_everything
+# description: Both lists as one, sorted, each obligation once.
+joined(first, second) := first if {
+	second == []
+} else := second if {
+	first == []
+	count(second) == 1
+} else := all if {
+	both := {obligation | some obligation in array.concat(first, second)}
+	all := sort(both)
 }
 
 # METADATA
 # description: |
 #   The archive is asked for the rows of the subject's patients only; whatever it answers, rows are filtered all the same.
-required contains {"type": "match", "attribute": "00100020", "values": values} if {
-	input.request.action == "search"
-	patients := object.get(data.dicomweb.lib.subject.profile, "patients", "*")
-	values := sort(data.dicomweb.lib.reach.bound(patients, set()))
-	count(values) > 0
+pushed(bounds) := [] if {
+	not bounds.patient_id
+} else := [] if {
+	bounds.patient_id == {}
+} else := [{"type": "match", "attribute": "00100020", "values": sort(object.keys(bounds.patient_id))}]
+
+# METADATA
+# description: |
+#   Whether who holds this grant may see every object of every patient, whatever it is: on this device and as often as it
+#   was asked, too.
+sees_everything(grant) if {
+	data.dicomweb.posture.fit("metadata", input.device.posture)
+	data.dicomweb.rate.permits("metadata")
+	grant.bounds == {}
+	some role in grant.roles
+	role.bounds == {}
+	data.dicomweb.prepared.consent.open
+	not data.dicomweb.prepared.consented
+
+	# The words and not true. Compared with them, a site's rule that gives true alone would be an error of types to OPA.
+	is_string(data.dicomweb.site.permits("metadata", input.resource))
 }
 
-_sees_everything if data.dicomweb.lib.reach.unbounded(data.dicomweb.lib.subject.roles("metadata"))
+# METADATA
+# description: |
+#   How a denial is answered: as that of an absent object, where a role that would have served says so.
+of_denials := [{"type": "hide"}] if {
+	some role in data.dicomweb.lib.subject.permitted
+	{"type": "hide"} in role.actions[input.request.action].obligations
+} else := []

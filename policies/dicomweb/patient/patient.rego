@@ -4,15 +4,15 @@
 package dicomweb.patient
 
 # METADATA
-# title: Patient not granted
+# title: The object belongs to a patient you may not see
 # description: The object is of a patient, or of none, that the subject does not reach.
 # custom:
 #   code: patient-not-granted
+#   remedy: Ask your security team for the patient.
 deny contains "patient-not-granted" if not _granted
 
 _granted if {
 	data.dicomweb.resource.not_judged
 } else if {
-	boundary := object.get(data.dicomweb.lib.subject.profile, "patients", "*")
-	input.resource.patient_id in data.dicomweb.lib.reach.bound(boundary, [input.resource.patient_id])
+	data.dicomweb.lib.reach.holds(data.dicomweb.lib.subject.holder.bounds, "patient_id", input.resource.patient_id)
 }

@@ -45,7 +45,7 @@ test_deny_when_the_patient_is_missing if {
 		{"resource": object.remove(data.dicomweb.lib.fixture.good.resource, ["patient_id"])},
 	)
 	d := data.dicomweb.authz.decision with input as i
-	d == {"allow": false, "reasons": ["patient-not-granted"], "obligations": []}
+	d == {"allow": false, "reasons": ["consent-withheld", "patient-not-granted"], "obligations": []}
 }
 
 test_deny_when_patients_are_no_list if {

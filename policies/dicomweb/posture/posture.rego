@@ -1,235 +1,243 @@
 # METADATA
 # title: Posture
 # description: |
-#   The state of the device, attribute by attribute. What is required must be known (data.limits.posture.required); what
-#   is known must be fresh and good. The value of an attribute that is missing is not judged: that it is missing is.
-#   Where several sources tell of an attribute, each of them has to say that it is good: a device that reports itself bad
-#   is not covered by a management that has not noticed, nor the other way round. How fresh it is, and how far it is
-#   trusted, is judged of the one that counts most. Claims that have expired do not come here.
+#   The state of the device, attribute by attribute, as its kind and the action demand (data.posture). What the class that is
+#   demanded requires must be known; what is known must be fresh and good. The value of an attribute that is missing is not
+#   judged: that it is missing is. Where several sources tell of an attribute, each of them has to say that it is good: a
+#   device that reports itself bad is not covered by a management that has not noticed, nor the other way round. How fresh it
+#   is, and how far it is trusted, is judged of the one that counts most. Claims that have expired do not come here.
 package dicomweb.posture
 
 # METADATA
 # description: |
 #   Whether the device is fit for an action, so that nothing of what follows denies: in good order by what is trusted
-#   enough, or not asked about its state at all (data.limits.posture.exempt_actions).
+#   enough, or not asked about its state at all.
 fit(action, posture) if {
 	# The outcome of what follows where nothing is missing and one source tells of each attribute, at less cost.
-	count(data.limits.posture.required) > 0
-	every name in data.limits.posture.required { posture[name] }
-	now := time.parse_rfc3339_ns(input.time)
+	class := data.dicomweb.posture.demanded(action)
+	class.judged
 	every attribute in posture {
 		attribute.others == []
-		time.parse_rfc3339_ns(attribute.expires_at) > now
+		attribute.expires_at > input.time
+		attribute.expires_at < "9999"
+		class.trusts[attribute.trust]
 	}
+	input.time > "2"
 	posture.disk_encryption.value == true
 	posture.firewall.value == true
 	posture.malware_protection.value == true
 	posture.screen_lock.value == true
 	posture.patch_age_days.value >= 0
-	posture.patch_age_days.value <= data.limits.posture.patch_age_days
-	data.dicomweb.posture.trusted(action, posture)
+	posture.patch_age_days.value <= class.patch_age_days
 } else if {
-	data.dicomweb.posture.in_order(posture)
-	data.dicomweb.posture.trusted(action, posture)
+	class := data.dicomweb.posture.demanded(action)
+	class.exempt
 } else if {
-	action in data.limits.posture.exempt_actions
-}
-
-# METADATA
-# description: Whether the device is in good order, by every source that tells of it.
-in_order(posture) if {
-	count(data.limits.posture.required) > 0
-	known := object.keys(posture)
-	every name in data.limits.posture.required { name in known }
-	now := time.parse_rfc3339_ns(input.time)
-	every attribute in posture { time.parse_rfc3339_ns(attribute.expires_at) > now }
-	object.get(posture, "disk_encryption", {"value": true}).value == true
-	object.get(posture, "firewall", {"value": true}).value == true
-	object.get(posture, "malware_protection", {"value": true}).value == true
-	object.get(posture, "screen_lock", {"value": true}).value == true
-	object.get(posture, "patch_age_days", {"value": 0}).value >= 0
-	object.get(posture, "patch_age_days", {"value": 0}).value <= data.limits.posture.patch_age_days
-	data.dicomweb.posture.undisputed(posture)
-}
-
-# METADATA
-# description: Whether no source says of an attribute that it is bad, beside the one that counts most.
-undisputed(posture) if {
-	data.dicomweb.posture.all_true(object.get(posture, "disk_encryption", {"others": []}).others)
-	data.dicomweb.posture.all_true(object.get(posture, "firewall", {"others": []}).others)
-	data.dicomweb.posture.all_true(object.get(posture, "malware_protection", {"others": []}).others)
-	data.dicomweb.posture.all_true(object.get(posture, "screen_lock", {"others": []}).others)
-	data.dicomweb.posture.all_recent(object.get(posture, "patch_age_days", {"others": []}).others)
-}
-
-# METADATA
-# description: Whether every claim of a list says true.
-all_true(claims) if {
-	is_array(claims)
-	every claim in claims { claim.value == true }
+	class := data.dicomweb.posture.demanded(action)
+	data.dicomweb.posture.known(class, posture)
+	data.dicomweb.posture.fresh(posture)
+	data.dicomweb.posture.true_or_unknown(posture, "disk_encryption")
+	data.dicomweb.posture.true_or_unknown(posture, "firewall")
+	data.dicomweb.posture.true_or_unknown(posture, "malware_protection")
+	data.dicomweb.posture.true_or_unknown(posture, "screen_lock")
+	data.dicomweb.posture.recent_or_unknown(class, posture)
+	data.dicomweb.posture.trusted(class, action, posture)
 }
 
 # METADATA
 # description: |
-#   Whether every claim of a list says an age of patches within data.limits.posture.patch_age_days. In Rego's order of
-#   types null and booleans stand before numbers and strings behind them: only a number is between two.
-all_recent(claims) if {
-	is_array(claims)
-	every claim in claims {
+#   The class that the kind of the asking device demands for an action. A device that data does not name, or names no kind
+#   of, is a workstation.
+demanded(action) := class if {
+	class := data.dicomweb.prepared.demands[_kind][action]
+} else := data.dicomweb.prepared.demands[_kind]["*"]
+
+_kind := kind if {
+	kind := data.dicomweb.prepared.subjects[input.subject.certificate.name].kind
+} else := "workstation" if input.subject.certificate.name
+
+# METADATA
+# description: Whether everything that a class requires is known.
+known(class, posture) if {
+	is_object(posture)
+	names := object.keys(posture)
+	every name in class.required { name in names }
+}
+
+# METADATA
+# description: |
+#   Whether nothing that is known has expired. Times have one form, so they compare as text: what is not between two
+#   texts is none.
+fresh(posture) if {
+	input.time > "2"
+	every attribute in posture {
+		attribute.expires_at > input.time
+		attribute.expires_at < "9999"
+	}
+}
+
+# METADATA
+# description: Whether an attribute is not known, or true by every source.
+true_or_unknown(posture, name) if {
+	not posture[name]
+} else if {
+	posture[name].value == true
+	is_array(posture[name].others)
+	every claim in posture[name].others { claim.value == true }
+}
+
+# METADATA
+# description: |
+#   Whether the age of patches is not known, or within what the class says by every source. In Rego's order of types null
+#   and booleans stand before numbers and strings behind them: only a number is between two.
+recent_or_unknown(class, posture) if {
+	not posture.patch_age_days
+	class.patch_age_days
+} else if {
+	posture.patch_age_days.value >= 0
+	posture.patch_age_days.value <= class.patch_age_days
+	is_array(posture.patch_age_days.others)
+	every claim in posture.patch_age_days.others {
 		claim.value >= 0
-		claim.value <= data.limits.posture.patch_age_days
+		claim.value <= class.patch_age_days
 	}
 }
 
 # METADATA
 # description: |
-#   Whether what is required is known from sources that are trusted enough for an action (data.limits.posture.minimum_trust,
-#   by action or "*"; null: no minimum). A word that is not among the ranks, on either side, is trusted for nothing. A
-#   device's first key is exempt: no management can know a device that it has not seen.
-trusted(action, posture) if {
-	object.get(data.limits.posture.minimum_trust, action, object.get(data.limits.posture.minimum_trust, "*", null)) == null
+#   Whether what a class requires is known from sources that are trusted enough. A word of trust that is not known is trusted
+#   for nothing. A device's first key is exempt: no management can know a device that it has not seen.
+trusted(class, action, posture) if {
+	every name in class.required { class.trusts[posture[name].trust] }
 } else if {
 	action == "enrol_key"
 	input.counters.enrolled_keys == 0
-} else if {
-	asked := object.get(data.limits.posture.minimum_trust, "*", null)
-	least := _ranks[object.get(data.limits.posture.minimum_trust, action, asked)]
-	every name in data.limits.posture.required { _ranks[posture[name].trust] >= least }
 }
 
-_ranks := {"reported": 0, "managed": 1, "attested": 2}
-
 # METADATA
-# title: Posture missing
-# description: A required attribute of the device is not known, or nothing is required, which is a mistake.
+# title: An attribute of the device's posture is not known
+# description: |
+#   A required attribute of the device is not known, or no class can be read from data.posture for this kind of device and
+#   this action, which is a mistake.
 # custom:
 #   code: posture-missing
+#   remedy: Let the device report its posture and try again.
 deny contains "posture-missing" if {
 	not _exempt
-	not _complete
+	not _known
 }
 
 # METADATA
-# title: Posture stale
+# title: The device's posture has expired
 # description: What is known of the device has expired, or when it expires cannot be read.
 # custom:
 #   code: posture-stale
+#   remedy: Let the device report its posture and try again.
 deny contains "posture-stale" if {
 	not _exempt
 	not _fresh
 }
 
 # METADATA
-# title: Disk not encrypted
+# title: The device's disk is not encrypted
 # description: The device keeps its disk in the clear.
 # custom:
 #   code: posture-disk-unencrypted
+#   remedy: Switch on disk encryption.
 deny contains "posture-disk-unencrypted" if {
 	not _exempt
 	not _disk_encrypted
-	input.device.posture.disk_encryption
 }
 
 # METADATA
-# title: Patches old
-# description: The device's last update is longer ago than data.limits.posture.patch_age_days.
+# title: The device's system is not patched
+# description: The device's last update is longer ago than the class says that the action demands.
 # custom:
 #   code: posture-patches-old
+#   remedy: Install the pending updates.
 deny contains "posture-patches-old" if {
 	not _exempt
+	_class
 	not _recently_patched
-	input.device.posture.patch_age_days
-}
-
-# Without a limit, which is a mistake, nothing is known to be recent.
-deny contains "posture-patches-old" if {
-	not _exempt
-	not data.limits.posture.patch_age_days
 }
 
 # METADATA
-# title: Screen not locked
+# title: The device's screen does not lock
 # description: The device does not lock its screen by itself.
 # custom:
 #   code: posture-screen-unlocked
+#   remedy: Switch on the screen lock.
 deny contains "posture-screen-unlocked" if {
 	not _exempt
 	not _screen_locked
-	input.device.posture.screen_lock
 }
 
 # METADATA
-# title: Firewall off
+# title: The device's firewall is off
 # description: The device's firewall is off.
 # custom:
 #   code: posture-firewall-off
+#   remedy: Switch on the firewall.
 deny contains "posture-firewall-off" if {
 	not _exempt
 	not _firewall_on
-	input.device.posture.firewall
 }
 
 # METADATA
-# title: Malware protection off
+# title: The device has no malware protection
 # description: The device runs no protection against malware.
 # custom:
 #   code: posture-malware-protection-off
+#   remedy: Switch it on.
 deny contains "posture-malware-protection-off" if {
 	not _exempt
 	not _malware_protected
-	input.device.posture.malware_protection
 }
 
 # METADATA
-# title: Trust too low
+# title: What is known of the device was only said by itself
 # description: |
-#   The action demands that what is known of the device comes from a better source than the device's own word, or no
-#   demand can be read from data.limits.posture.minimum_trust.
+#   The action demands that what is known of the device comes from a better source than the device's own word.
 # custom:
 #   code: posture-trust-too-low
+#   remedy: This action needs a device that your site's management tells about.
 deny contains "posture-trust-too-low" if {
 	not _exempt
 	not _trusted
-	_complete
+	_known
 }
 
-_exempt if input.request.action in data.limits.posture.exempt_actions
-
-_trusted if data.dicomweb.posture.trusted(input.request.action, input.device.posture)
-
-_complete if {
-	count(data.limits.posture.required) > 0
-	known := object.keys(input.device.posture)
-	every name in data.limits.posture.required { name in known }
+# A class that is none has no entries.
+_class := class if {
+	class := demanded(input.request.action)
+	class.required
 }
 
-# A time that is not RFC 3339 is undefined in one engine and an error in the other: both deny.
+_exempt if {
+	class := demanded(input.request.action)
+	class.exempt
+}
+
+_posture := input.device.posture if {
+	is_object(input.device.posture)
+} else := {}
+
+_known if known(_class, _posture)
+
+# An empty posture is not fresh either: nothing tells when it was said.
 _fresh if {
-	now := time.parse_rfc3339_ns(input.time)
-	every attribute in input.device.posture { time.parse_rfc3339_ns(attribute.expires_at) > now }
+	input.device.posture
+	fresh(input.device.posture)
 }
 
-_recently_patched if {
-	data.dicomweb.posture.all_recent([input.device.posture.patch_age_days])
-	data.dicomweb.posture.all_recent(input.device.posture.patch_age_days.others)
-}
+_disk_encrypted if true_or_unknown(_posture, "disk_encryption")
 
-_disk_encrypted if {
-	input.device.posture.disk_encryption.value == true
-	data.dicomweb.posture.all_true(input.device.posture.disk_encryption.others)
-}
+_firewall_on if true_or_unknown(_posture, "firewall")
 
-_firewall_on if {
-	input.device.posture.firewall.value == true
-	data.dicomweb.posture.all_true(input.device.posture.firewall.others)
-}
+_malware_protected if true_or_unknown(_posture, "malware_protection")
 
-_malware_protected if {
-	input.device.posture.malware_protection.value == true
-	data.dicomweb.posture.all_true(input.device.posture.malware_protection.others)
-}
+_screen_locked if true_or_unknown(_posture, "screen_lock")
 
-_screen_locked if {
-	input.device.posture.screen_lock.value == true
-	data.dicomweb.posture.all_true(input.device.posture.screen_lock.others)
-}
+_recently_patched if recent_or_unknown(_class, _posture)
+
+_trusted if trusted(_class, input.request.action, _posture)

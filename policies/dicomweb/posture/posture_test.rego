@@ -17,12 +17,83 @@ test_deny_when_an_attribute_is_missing if {
 test_deny_when_nothing_is_required if {
 	i := data.dicomweb.lib.fixture.good
 	data.dicomweb.posture.deny == {"posture-missing"} with input as i
-		with data.limits as {"posture": {"required": [], "patch_age_days": 30}}
+		with data.posture as data.dicomweb.lib.fixture.class_of({"required": []})
 }
 
-test_deny_when_limits_are_missing if {
+test_deny_when_no_class_is_demanded if {
 	i := data.dicomweb.lib.fixture.good
-	data.dicomweb.posture.deny == {"posture-missing", "posture-patches-old"} with input as i with data.limits as {}
+	every posture in [{}, {"classes": {}}, {"demands": {"*": {"*": "reading"}}}, {"classes": {"a": 1}, "demands": {"*": {"*": "a"}}}, null] {
+		data.dicomweb.authz.decision == _denied("posture-missing") with input as i with data.posture as posture
+	}
+}
+
+test_deny_when_a_class_is_malformed if {
+	i := data.dicomweb.lib.fixture.good
+	every changes in [
+		{"required": "firewall"}, {"required": [1]}, {"required": null}, {"patch_age_days": "30"}, {"patch_age_days": null},
+		{"minimum_trust": "root"}, {"minimum_trust": null}, {"minimum_trust": ""},
+	] {
+		p := data.dicomweb.lib.fixture.class_of(changes)
+		data.dicomweb.authz.decision == _denied("posture-missing") with input as i with data.posture as p
+	}
+}
+
+# What demands a class that is none is not as "*" says.
+test_deny_when_the_class_of_the_action_is_none if {
+	p := data.dicomweb.lib.fixture.demanding({"metadata": "nonsense"})
+	data.dicomweb.authz.decision == _denied("posture-missing") with input as data.dicomweb.lib.fixture.good with data.posture as p
+}
+
+_kind(kind) := {"urn:dicomward:device:radiologist": {"roles": ["radiologist"], "institutions": "*", "kind": kind}}
+
+# What its kind demands of the action, then what every kind does, then what its kind demands of anything.
+test_deny_when_the_kind_of_device_demands_more if {
+	i := data.dicomweb.lib.fixture.good
+	every tables in [
+		{"viewer": {"metadata": "managed"}, "*": {"metadata": "reported"}},
+		{"viewer": {"*": "managed"}, "*": {"*": "reported"}},
+		{"viewer": {"*": "reported"}, "*": {"metadata": "managed"}},
+	] {
+		p := object.union(data.dicomweb.lib.fixture.demanding({}), {"demands": tables})
+		q := {"classes": p.classes, "demands": tables}
+		data.dicomweb.authz.decision == _denied("posture-trust-too-low") with input as i
+			with data.posture as q
+			with data.subjects as _kind("viewer")
+	}
+}
+
+test_allow_when_another_kind_demands_more if {
+	i := data.dicomweb.lib.fixture.good
+	q := object.union(data.dicomweb.lib.fixture.demanding({}), {"demands": {"viewer": {"*": "managed"}}})
+	data.dicomweb.authz.allow with input as i with data.posture as q with data.subjects as _kind("console")
+	data.dicomweb.authz.allow with input as i with data.posture as q
+}
+
+test_deny_when_a_device_without_kind_is_a_workstation if {
+	i := data.dicomweb.lib.fixture.good
+	q := object.union(data.dicomweb.lib.fixture.demanding({}), {"demands": {"workstation": {"*": "managed"}}})
+	data.dicomweb.authz.decision == _denied("posture-trust-too-low") with input as i with data.posture as q
+	j := data.dicomweb.lib.fixture.by_user("dev/clinician", [], "metadata")
+	data.dicomweb.authz.decision == _denied("posture-trust-too-low") with input as j
+		with data.posture as q
+		with data.subjects as {}
+}
+
+test_deny_when_the_kind_is_no_text if {
+	i := data.dicomweb.lib.fixture.good
+	every kind in [null, 1, ["workstation"], {}] {
+		data.dicomweb.authz.decision == _denied("posture-missing") with input as i with data.subjects as _kind(kind)
+	}
+}
+
+# Shipped: a study needs more than reading metadata.
+test_deny_when_patches_are_too_old_for_a_study if {
+	i := data.dicomweb.lib.fixture.posture({"patch_age_days": {"value": 31}})
+	data.dicomweb.authz.allow with input as i
+	every action in ["retrieve", "render", "bulkdata"] {
+		j := object.union(i, {"request": {"action": action}})
+		data.dicomweb.authz.decision == _denied("posture-patches-old") with input as j
+	}
 }
 
 test_deny_when_an_attribute_has_expired if {
@@ -42,7 +113,7 @@ test_allow_when_an_attribute_expires_a_millisecond_later if {
 
 test_deny_when_an_attribute_never_expires if {
 	i := data.dicomweb.lib.fixture.posture({"firewall": 1})
-	data.dicomweb.posture.deny == {"posture-firewall-off", "posture-stale"} with input as i
+	data.dicomweb.posture.deny == {"posture-firewall-off", "posture-stale", "posture-trust-too-low"} with input as i
 }
 
 test_deny_when_a_value_is_not_good if {
@@ -61,14 +132,14 @@ test_deny_when_a_value_is_not_good if {
 }
 
 test_deny_when_patches_are_old if {
-	every value in [31, 100000, -1, "3", true, false, null, [], {}] {
+	every value in [91, 100000, -1, "3", true, false, null, [], {}] {
 		i := data.dicomweb.lib.fixture.posture({"patch_age_days": {"value": value}})
 		data.dicomweb.posture.deny == {"posture-patches-old"} with input as i
 	}
 }
 
 test_allow_when_patches_are_recent if {
-	every value in [0, 30] {
+	every value in [0, 90] {
 		i := data.dicomweb.lib.fixture.posture({"patch_age_days": {"value": value}})
 		count(data.dicomweb.posture.deny) == 0 with input as i
 	}
@@ -101,7 +172,7 @@ test_allow_when_every_source_says_good if {
 
 test_deny_when_another_source_says_bad if {
 	every name, code in _codes {
-		every value in [false, "true", -1, 31, null] {
+		every value in [false, "true", -1, 91, null] {
 			i := _claims(name, [_goods[name], value])
 			data.dicomweb.authz.decision == _denied(code) with input as i
 		}
@@ -148,43 +219,43 @@ test_deny_when_the_winner_has_expired_and_others_have_not if {
 
 test_allow_when_an_attribute_is_not_required_and_not_known if {
 	i := data.dicomweb.lib.fixture.without("firewall")
-	l := data.dicomweb.lib.fixture.limits({"required": ["disk_encryption"]})
-	data.dicomweb.authz.allow with input as i with data.limits as l
+	l := data.dicomweb.lib.fixture.class_of({"required": ["disk_encryption"]})
+	data.dicomweb.authz.allow with input as i with data.posture as l
 }
 
 _trusts(words) := data.dicomweb.lib.fixture.posture({name: {"trust": word} | some name, word in words})
 
 _all(word) := _trusts({name: word | some name, _ in _goods})
 
-_at_least(minimum) := data.dicomweb.lib.fixture.limits({"minimum_trust": minimum})
+_at_least(minimum) := data.dicomweb.lib.fixture.demanding(minimum)
 
 _low := _denied("posture-trust-too-low")
 
 test_allow_when_the_trust_is_enough if {
 	every word in ["managed", "attested"] {
 		i := _all(word)
-		data.dicomweb.authz.allow with input as i with data.limits as _at_least({"metadata": "managed"})
-		data.dicomweb.authz.allow with input as i with data.limits as _at_least({"*": "managed"})
+		data.dicomweb.authz.allow with input as i with data.posture as _at_least({"metadata": "managed"})
+		data.dicomweb.authz.allow with input as i with data.posture as _at_least({"*": "managed"})
 	}
 }
 
 test_allow_when_no_trust_is_demanded if {
-	every minimum in [{}, {"retrieve": "attested"}, {"*": "attested", "metadata": null}, {"*": "attested", "metadata": "reported"}] {
-		data.dicomweb.authz.allow with input as data.dicomweb.lib.fixture.good with data.limits as _at_least(minimum)
+	every minimum in [{}, {"retrieve": "attested"}, {"*": "attested", "metadata": "reported"}, {"*": "attested", "metadata": "none"}] {
+		data.dicomweb.authz.allow with input as data.dicomweb.lib.fixture.good with data.posture as _at_least(minimum)
 	}
 }
 
 test_deny_when_the_trust_is_too_low if {
 	i := data.dicomweb.lib.fixture.good
 	every minimum in [{"metadata": "managed"}, {"*": "managed"}, {"*": "attested"}, {"*": "reported", "metadata": "attested"}] {
-		data.dicomweb.authz.decision == _low with input as i with data.limits as _at_least(minimum)
+		data.dicomweb.authz.decision == _low with input as i with data.posture as _at_least(minimum)
 	}
 }
 
 test_deny_when_one_attribute_is_trusted_too_little if {
 	every name, _ in _goods {
 		i := object.union(_all("managed"), {"device": {"posture": {name: {"trust": "reported"}}}})
-		data.dicomweb.authz.decision == _low with input as i with data.limits as _at_least({"*": "managed"})
+		data.dicomweb.authz.decision == _low with input as i with data.posture as _at_least({"*": "managed"})
 	}
 }
 
@@ -194,14 +265,12 @@ test_deny_when_only_another_claim_is_trusted_enough if {
 		"trust": "reported",
 		"others": [data.dicomweb.lib.fixture.claim(true, "attested")],
 	}}}})
-	data.dicomweb.authz.decision == _low with input as i with data.limits as _at_least({"*": "managed"})
+	data.dicomweb.authz.decision == _low with input as i with data.posture as _at_least({"*": "managed"})
 }
 
 test_deny_when_a_word_of_trust_is_unknown if {
 	every word in ["", "Managed", "root", null, 9, true] {
-		data.dicomweb.authz.decision == _low with input as _all(word) with data.limits as _at_least({"*": "reported"})
-		asked := _at_least({"metadata": object.get({null: "none"}, word, word)})
-		data.dicomweb.authz.decision == _low with input as _all("attested") with data.limits as asked
+		data.dicomweb.authz.decision == _low with input as _all(word) with data.posture as _at_least({"*": "reported"})
 	}
 }
 
@@ -209,13 +278,12 @@ test_deny_when_trust_is_missing if {
 	g := data.dicomweb.lib.fixture.good
 	p := {name: object.remove(a, ["trust"]) | some name, a in g.device.posture}
 	i := object.union(object.remove(g, ["device"]), {"device": {"id": "ab", "posture": p}})
-	data.dicomweb.authz.decision == _low with input as i with data.limits as _at_least({"*": "reported"})
+	data.dicomweb.authz.decision == _low with input as i with data.posture as _at_least({"*": "reported"})
 }
 
 test_deny_when_minimum_trust_is_missing if {
-	l := object.union(data.limits, {"posture": {"minimum_trust": null}})
-	s := object.union(object.remove(l, ["posture"]), {"posture": object.remove(l.posture, ["minimum_trust"])})
-	data.dicomweb.authz.decision == _low with input as data.dicomweb.lib.fixture.good with data.limits as s
+	p := {"classes": {"one": object.remove(data.dicomweb.lib.fixture.class({}), ["minimum_trust"])}, "demands": {"*": {"*": "one"}}}
+	data.dicomweb.authz.decision == _denied("posture-missing") with input as data.dicomweb.lib.fixture.good with data.posture as p
 }
 
 _fit(action, counters) if {
@@ -251,15 +319,25 @@ test_deny_when_a_first_key_does_not_excuse_a_share if {
 
 test_allow_when_the_action_is_exempt if {
 	every action in ["report_posture", "manage_posture"] {
-		count(data.dicomweb.posture.deny) == 0 with input as {"request": {"action": action}}
+		i := object.remove(data.dicomweb.lib.fixture.own("manager", action), ["device"])
+		count(data.dicomweb.posture.deny) == 0 with input as i
+		data.dicomweb.posture.fit(action, {}) with input as i
 	}
 }
 
 test_deny_when_nothing_is_exempt if {
-	every exempt in [[], null, "manage_posture", {}] {
-		l := data.dicomweb.lib.fixture.limits({"exempt_actions": exempt})
-		q := data.dicomweb.lib.fixture.own("manager", "manage_posture")
-		i := object.union(q, {"device": {"posture": {"firewall": {"value": false}}}})
-		data.dicomweb.authz.decision == _denied("posture-firewall-off") with input as i with data.limits as l
+	q := data.dicomweb.lib.fixture.own("manager", "manage_posture")
+	i := object.union(q, {"device": {"posture": {"firewall": {"value": false}}}})
+	data.dicomweb.authz.allow with input as i
+	p := data.dicomweb.lib.fixture.demanding({})
+	data.dicomweb.authz.decision == _denied("posture-firewall-off") with input as i with data.posture as p
+}
+
+test_deny_when_the_posture_is_no_object if {
+	g := object.remove(data.dicomweb.lib.fixture.good, ["device"])
+	every posture in [null, "", "firewall", 0, true, []] {
+		i := object.union(g, {"device": {"id": "ab", "posture": posture}})
+		data.dicomweb.authz.allow == false with input as i
+		"posture-missing" in data.dicomweb.authz.reasons with input as i
 	}
 }

@@ -13,15 +13,16 @@ reports if {
 }
 
 # METADATA
-# title: Subject unknown
+# title: Policy does not know this user or device
 # description: |
 #   Neither the user nor, where no user is named, the certificate's name is among the subjects of this site; or it has no
 #   role. Of a device that tells of itself: neither its name nor its authority is one that this site knows.
 # custom:
 #   code: subject-unknown
+#   remedy: Ask your security team to enter the user or the device.
 deny contains "subject-unknown" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _known
 }
 
@@ -31,14 +32,15 @@ deny contains "subject-unknown" if {
 }
 
 # METADATA
-# title: Action not permitted
+# title: Your role does not include this action
 # description: |
 #   No role of the subject permits the action, or the authority that issued its certificate may not ask for it.
 # custom:
 #   code: action-not-permitted
+#   remedy: Ask your security team for the role.
 deny contains "action-not-permitted" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _acting
 }
 
@@ -51,15 +53,16 @@ deny contains "action-not-permitted" if {
 deny contains "action-not-permitted" if not input.version == 1
 
 # METADATA
-# title: Purpose not permitted
+# title: This purpose of use is not yours
 # description: |
 #   The purpose of use, a code of HL7 v3 PurposeOfUse, is not one that this site knows, or no role that permits the
 #   action permits it for that purpose.
 # custom:
 #   code: purpose-not-permitted
+#   remedy: State a purpose that your role has.
 deny contains "purpose-not-permitted" if {
 	not _reporting
-	not _suited
+	not _permitted
 	not _purposeful
 }
 
@@ -69,11 +72,12 @@ _reporting if input.request.action == "report_posture"
 
 _may_report if "report_posture" in input.subject.certificate.authority_actions
 
-_known_device if data.subjects[input.subject.certificate.name]
+_known_device if data.dicomweb.prepared.subjects[input.subject.certificate.name]
 
 _known_device if input.subject.certificate.authority in data.limits.posture.reporting_authorities
 
-_suited if count(data.dicomweb.lib.subject.suited) > 0
+# Whether one of them counts at this hour and from here is said by rules of its own.
+_permitted if count(data.dicomweb.lib.subject.permitted) > 0
 
 _known if count(data.dicomweb.lib.subject.held) > 0
 

@@ -139,7 +139,7 @@ test_deny_when_the_users_patients_are_others if {
 	data.dicomweb.authz.decision == expected with input as i with data.users as u
 	j := data.dicomweb.lib.fixture.by_user("dev/clinician", [], "search")
 	match := {"type": "match", "attribute": "00100020", "values": ["P2"]}
-	data.dicomweb.obligations.required == {{"type": "filter_rows"}, match} with input as j with data.users as u
+	data.dicomweb.authz.decision.obligations == [match, {"type": "filter_rows"}] with input as j with data.users as u
 }
 
 test_allow_when_a_role_is_said if {
@@ -284,4 +284,13 @@ test_deny_when_the_managers_authority_may_not_manage if {
 	c := {"subject": {"certificate": {"authority_actions": ["report_posture"]}}}
 	i := object.union(data.dicomweb.lib.fixture.own("manager", "manage_posture"), c)
 	data.dicomweb.authz.decision == _denied("action-not-permitted") with input as i
+}
+
+test_deny_when_the_site_does_not_know_the_default_purpose if {
+	u := object.remove(data.purposes, ["TREAT"])
+	every patient in ["P1", "", null] {
+		i := data.dicomweb.lib.fixture.resource({"patient_id": patient})
+		d := data.dicomweb.authz.decision with input as i with data.purposes as u
+		d == {"allow": false, "reasons": ["purpose-not-permitted"], "obligations": []}
+	}
 }
