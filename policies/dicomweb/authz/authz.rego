@@ -43,13 +43,33 @@ decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
 	posture.patch_age_days.value <= able.class.patch_age_days
 	is_object(input.counters)
 	every _ in plan.rated { data.dicomweb.rate.permits(input.request.action) }
-	every _ in able.looked { data.dicomweb.resource.simply_permitted(held.bounds, plan, input.request.action, input.resource) }
+	resource := input.resource
+	every _ in able.looked[type_name(input.request.instance)] {
+		resource.known == true
+		resource.institutions[0]
+		resource.modalities[0]
+		is_array(resource.departments)
+		is_string(resource.patient_id)
+		resource.conflicts == []
+		every member, names in held.bounds {
+			resource[member][0]
+			every name in resource[member] { names[name] }
+		}
+		every member, names in plan.bounds {
+			resource[member][0]
+			every name in resource[member] { names[name] }
+		}
+		every _ in plan.restricted { data.dicomweb.consent.permits(plan.purposes, resource) }
+		patient := trim_space(resource.patient_id)
+		consents := [1 | data.dicomweb.prepared.consent.forbidding[patient]]
+		every _ in consents { data.dicomweb.consent.permits(plan.purposes, resource) }
+	}
 	every _ in able.rows { "metadata" in input.subject.certificate.authority_actions }
 	every _ in able.everything {
-		is_string(data.dicomweb.site.permits("metadata", input.resource))
+		is_string(data.dicomweb.site.permits("metadata", resource))
 		data.dicomweb.rate.permits("metadata")
 	}
-	data.dicomweb.site.permits(input.request.action, input.resource)
+	data.dicomweb.site.permits(input.request.action, resource)
 } else := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1
 	input.request.action != "report_posture"
