@@ -34,8 +34,8 @@ def measure(label: str, run: Callable[[], object], count: int) -> None:
         run()
         took.append((time.thread_time_ns() - started) / 1000)
     took.sort()
-    shares = f"p10 {took[count // 10]:8.1f} us   median {statistics.median(took):8.1f} us   p99 {took[int(count * 0.99)]:8.1f} us"
-    print(f"{label:55} {shares}")
+    shares = (("p10", took[count // 10]), ("median", statistics.median(took)), ("p99", took[int(count * 0.99)]))
+    print(f"{label:55}", "   ".join(f"{name} {value:8.1f} us" for name, value in shares))
 
 
 def consent(number: int) -> JsonObject:
