@@ -98,6 +98,14 @@ _of_search(role, classes, reach) := {"search": plan |
 }
 
 # METADATA
+# description: Whether a role hides what it denies.
+hiding if {
+	some role in roles
+	some able in role.actions
+	{"type": "hide"} in able.obligations
+}
+
+# METADATA
 # description: Whether a consent forbids something of any patient.
 consented if {
 	some _ in data.dicomweb.prepared.consent.forbidding

@@ -73,20 +73,42 @@ decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
 } else := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1
 	input.request.action != "report_posture"
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-	data.dicomweb.rate.permits(input.request.action)
-	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+	grant := data.dicomweb.lib.subject.granted
+	_fit
+	_seldom
+	_permitted
 	obligations := data.dicomweb.obligations.required(grant, input.request.action)
 } else := {"allow": true, "reasons": [], "obligations": []} if {
 	# By what the device is, and not by a role of who uses it: so nothing that is attached to a role comes with it.
 	input.version == 1
 	input.request.action == "report_posture"
 	data.dicomweb.subject.reports
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-	data.dicomweb.rate.permits(input.request.action)
+	_fit
+	_seldom
 	data.dicomweb.site.permits(input.request.action, input.resource)
 } else := {"allow": false, "reasons": sort(reasons), "obligations": data.dicomweb.obligations.of_denials}
+
+# The conditions, each a rule: an engine works it out once, for the decision and for its reasons.
+_fit if data.dicomweb.posture.fit(input.request.action, input.device.posture)
+
+_seldom if data.dicomweb.rate.permits(input.request.action)
+
+_permitted if {
+	data.dicomweb.resource.permitted(data.dicomweb.lib.subject.granted, input.request.action, input.resource)
+}
+
+_reached if {
+	grant := data.dicomweb.lib.subject.granted
+	data.dicomweb.lib.reach.reached(grant.bounds, grant.roles, input.resource)
+} else if {
+	# Where no role counts, by those that would be asked why.
+	not data.dicomweb.lib.subject.granted
+	data.dicomweb.lib.reach.reached(
+		data.dicomweb.lib.subject.holder.bounds,
+		data.dicomweb.lib.subject.judged,
+		input.resource,
+	)
+}
 
 # METADATA
 # description: |
@@ -98,27 +120,25 @@ _of_subject := data.dicomweb.subject.deny if {
 	input.request.action == "report_posture"
 } else := set() if {
 	input.version == 1
-	data.dicomweb.lib.subject.grant(input.request.action)
+	data.dicomweb.lib.subject.granted
 } else := union({data.dicomweb.subject.deny, data.dicomweb.hours.deny, data.dicomweb.network.deny}) if {
 	count(data.dicomweb.lib.subject.permitted) > 0
 } else := data.dicomweb.subject.deny
 
 _of_posture := set() if {
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
+	_fit
 } else := data.dicomweb.posture.deny
 
 _of_rate := set() if {
-	data.dicomweb.rate.permits(input.request.action)
+	_seldom
 } else := data.dicomweb.rate.deny
 
 _of_object := set() if {
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+	_permitted
 } else := union({_of_bounds, data.dicomweb.conflict.deny, data.dicomweb.consent.deny})
 
 _of_bounds := set() if {
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.lib.reach.reached(grant.bounds, grant.roles, input.resource)
+	_reached
 } else := union({
 	data.dicomweb.department.deny,
 	data.dicomweb.institution.deny,
