@@ -51,7 +51,8 @@ roles := {name: prepared |
 # description: |
 #   By kind of device, reach of the holder and role: everything that follows from them for who asks by this role alone and
 #   for its default purpose. What is not here is judged at greater length. A list has an entry where there is something to
-#   be asked, and else none: `rated`, counts; `restricted`, consents of every patient; `looked`, the object; `rows`, whether
+#   be asked, and else none: `rated`, counts; `restricted`, consents of every patient; `looked`, the object, by the type of
+#   the instance that is named: before its body is read nothing is known of a store; `rows`, whether
 #   metadata may be asked for too; `everything`, whether the site's rules let every object be seen.
 plans := {kind: by_reach |
 	some kind, classes in demands
@@ -76,7 +77,8 @@ _of_objects(role, classes) := {action: plan |
 	count({action} & {"search", "report_posture", "manage_posture"}) == 0
 	class := object.get(classes, action, classes["*"])
 	class.judged
-	plan := {"obligations": able.obligations, "class": class, "looked": [1], "rows": [], "everything": []}
+	looked := {"null": [1 | action != "store"], "string": [1]}
+	plan := {"obligations": able.obligations, "class": class, "looked": looked, "rows": [], "everything": []}
 }
 
 _of_search(role, classes, reach) := {"search": plan |
@@ -92,7 +94,15 @@ _of_search(role, classes, reach) := {"search": plan |
 	count([1 | some _ in everything; object.get(classes, "metadata", classes["*"]) != class]) == 0
 	filter := {{"type": "filter_rows"} | everything == []}
 	attached := sort(own | filter)
-	plan := {"obligations": attached, "class": class, "looked": [], "rows": [1], "everything": everything}
+	plan := {"obligations": attached, "class": class, "looked": _not_looked, "rows": [1], "everything": everything}
+}
+
+# METADATA
+# description: Whether a role hides what it denies.
+hiding if {
+	some role in roles
+	some able in role.actions
+	{"type": "hide"} in able.obligations
 }
 
 # METADATA
@@ -100,6 +110,8 @@ _of_search(role, classes, reach) := {"search": plan |
 consented if {
 	some _ in data.dicomweb.prepared.consent.forbidding
 }
+
+_not_looked := {"null": [], "string": []}
 
 _rated := [] if {
 	data.dicomweb.prepared.rates.unlimited

@@ -42,6 +42,10 @@ grant(action) := found if {
 }
 
 # METADATA
+# description: The same of the action that is asked for.
+granted := grant(input.request.action)
+
+# METADATA
 # description: |
 #   What the site's data says that the subject holds. Where a user is named it is the user's, and never that of the
 #   device's certificate. What is neither a user nor the explicit absence of one holds nothing.

@@ -6,6 +6,7 @@
    are not part of the outcome. `opa test`, which prepares nothing, would find them.
 3. A rule with two keys (``limits[role][action]``) that holds nothing is undefined in the embedded engine and an empty
    object in OPA. Only private rules of what is prepared may have them.
+4. A key in brackets is written without escapes: the embedded engine looks for it as it is written.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ def check_names(folded: Sequence[Any], rest: Sequence[Any], prepared: Path) -> N
     :raises PolicyInvalidError: the file is named
     """
     packages = {package_of(tree) for tree in (*folded, *rest)}
+    for tree in (*folded, *rest):
+        if (line := _escape_in_brackets(tree["ast"], tree["source"]["contents"].encode())) is not None:
+            raise PolicyInvalidError(f"{_file(tree)}:{line}: write the key in brackets without a backslash")
     for tree in (*folded, *rest):
         for path in _referred(tree):
             if any(package[: len(path)] == path for package in packages):
@@ -46,6 +50,18 @@ def check_names(folded: Sequence[Any], rest: Sequence[Any], prepared: Path) -> N
 
 def _referred(tree: Any) -> Iterator[Path]:
     yield from references([tree["ast"]["rules"], tree["ast"]["imports"]], "data")
+
+
+def _escape_in_brackets(node: Any, source: bytes) -> int | None:
+    """Line of a constant key that is written with an escape."""
+    if isinstance(node, dict):
+        key = node["RefBrack"]["index"].get("String") if "RefBrack" in node else None
+        if key is not None and b"\\" in source[key["span"]["start"] : key["span"]["end"]]:
+            return int(key["span"]["line"])
+        node = list(node.values())
+    if isinstance(node, list):
+        return next((line for each in node if (line := _escape_in_brackets(each, source)) is not None), None)
+    return None
 
 
 def _heads(tree: Any) -> Iterator[tuple[Path, int]]:

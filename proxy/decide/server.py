@@ -28,6 +28,7 @@ import orjson
 from opa_client.opa_async import AsyncOpaClient
 
 from proxy.decide.policies import pack
+from proxy.decide.policies.bearer import BearerToken
 from proxy.decide.policies.plain_json import parse_object
 from proxy.decide.policies.policy_set import CAPABILITIES
 from proxy.decide.prepared import Prepared
@@ -40,7 +41,6 @@ GRACE_S: Final = 10.0
 LOAD_S: Final = 8.0
 """Until the server has to answer by new policies, where it answers at all. While that is awaited those before count."""
 LARGEST_ANSWER: Final = 4 << 20
-_LONGEST_TOKEN: Final = 4096
 _PACKAGE: Final = "dicomweb.authz"
 _AUTHORIZATION: Final = (
     "system/authz.rego",
@@ -250,7 +250,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
         self._settings = settings
         self._tls = _tls(settings) if secure else None
         self._closed = False
-        self._token()
+        self._token = BearerToken(settings.token_file, "policy.opa.token_file")
 
     async def close_connection(self) -> None:
         self._closed = True
@@ -274,7 +274,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
             raise _AnswerError("it is not asked any more")
         if self._session is None:
             await self._init_session()
-        headers = {**self._token(), "Accept-Encoding": "identity"}
+        headers = {**self._token.headers(), "Accept-Encoding": "identity"}
         async with self._session.request(method, url, headers=headers, allow_redirects=False, **kwargs) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -282,20 +282,6 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
                 if len(body) > LARGEST_ANSWER:
                     raise _AnswerError("its answer is too large")
             yield _Answer(response.status, bytes(body))
-
-    def _token(self) -> dict[str, str]:
-        """Read anew each time, so that it can be changed while the proxy runs."""
-        path = self._settings.token_file
-        if path is None:
-            return {}
-        try:
-            with path.open() as file:
-                token = file.read(_LONGEST_TOKEN).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"policy.opa.token_file: {path} cannot be read") from error
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ConfigurationError(f"policy.opa.token_file: {path} holds no token")
-        return {"Authorization": f"Bearer {token}"}
 
 
 def _tls(settings: OpaSettings) -> ssl.SSLContext:

@@ -66,6 +66,7 @@ def week() -> Iterator[JsonObject]:
     begin = datetime.now(UTC) - timedelta(days=NIGHTS) + timedelta(hours=1)
     # By day, since what the rule refuses is counted exactly below.
     noon = begin.replace(hour=12, minute=0)
+    noon += timedelta(days=noon < begin)
     yield from mixture(300, noon, timedelta(seconds=1))
     for night in range(NIGHTS):
         at = (begin + timedelta(days=night)).replace(hour=23, minute=30)

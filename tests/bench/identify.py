@@ -11,6 +11,7 @@ the 100 us that they may cost together once everything was judged before.
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import tempfile
 import time
@@ -115,7 +116,7 @@ class Desk:
 def looked_up(store: PostureStore, device: DeviceId) -> Callable[[], object]:
     for source, trust in (("agent", Trust.REPORTED), ("mdm", Trust.MANAGED)):
         told = {name: claim(value, source=source, trust=trust) for name, value in COMPLIANT.items()}
-        store.put(said(told, device=device, source=source, trust=trust), NOW)
+        asyncio.run(store.put(said(told, device=device, source=source, trust=trust), NOW))
     found = store.posture(device, NOW).attributes
     if len(found) != 8 or any(len(each.others) != 1 for each in found.values()):
         raise SystemExit("not 8 attributes of 2 sources")

@@ -240,8 +240,8 @@ def test_revocation_list_that_ended_denies_everybody_until_it_is_renewed(judge: 
     pki = judge.stack.dev.pki
     path = judge.stack.dev.layout.pki / "ca.crl"
     draft = path.with_suffix(".ended")
-    now = datetime.now(UTC)
-    draft.write_bytes(make_crl(authority, (), last_update=now, next_update=now + timedelta(seconds=1)))
+    now = datetime.now(UTC)  # a second back, as the stack signs them: the renewed list must not be the older one
+    draft.write_bytes(make_crl(authority, (), last_update=now - timedelta(seconds=1), next_update=now))
     try:
         draft.replace(path)
         _until(judge, 403)

@@ -148,6 +148,14 @@ def test_what_is_prepared_is_closed_to_other_modules(module: str, fault: str) ->
         prepare(PolicySet(files=files), AS_OF)
 
 
+def test_a_key_in_brackets_is_written_as_it_is() -> None:
+    """The embedded engine would look for the backslash, and find nothing."""
+    for place in ("data", "input"):
+        with pytest.raises(PolicyInvalidError, match=r"authz\.rego:3: write the key in brackets without a backslash"):
+            prepare(policies("names := []", f'package dicomweb.authz\n\nx := {place}["oth\\u0065r"]\n'), AS_OF)
+    assert prepare(policies("names := []", 'package dicomweb.authz\n\nx := input["other"] == "a\\u0062"\n'), AS_OF)
+
+
 TWO_KEYS = ["x[a][b] := 1 if {\n\ta := data.other\n\tb := 1\n}", "x[a] contains b if {\n\ta := data.other\n\tb := 1\n}"]
 
 

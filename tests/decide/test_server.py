@@ -598,6 +598,7 @@ async def test_address_that_swallows_connections_is_late(prepared: Prepared) -> 
 async def test_token_is_sent_and_read_anew(simulator: OpaSimulator, prepared: Prepared, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
+    file.chmod(0o600)
     simulator.speak = answering(told(prepared.digest))
     engine = await _engine(prepared, simulator, token_file=file)
     await engine.decide(ASKED)
@@ -617,7 +618,17 @@ async def test_token_is_sent_and_read_anew(simulator: OpaSimulator, prepared: Pr
 async def test_token_that_is_none_stops_the_start(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    with pytest.raises(ConfigurationError, match="token_file") as refused:
+    file.chmod(0o600)
+    with pytest.raises(ConfigurationError, match=r"token_file: .* (holds no token|cannot be read)") as refused:
+        OpaServer(settings(1, token_file=file), Shelf())
+    assert "words" not in str(refused.value)
+
+
+async def test_token_that_others_may_read_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret-words")
+    file.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600") as refused:
         OpaServer(settings(1, token_file=file), Shelf())
     assert "words" not in str(refused.value)
 

@@ -43,30 +43,72 @@ decision := {"allow": true, "reasons": [], "obligations": able.obligations} if {
 	posture.patch_age_days.value <= able.class.patch_age_days
 	is_object(input.counters)
 	every _ in plan.rated { data.dicomweb.rate.permits(input.request.action) }
-	every _ in able.looked { data.dicomweb.resource.simply_permitted(held.bounds, plan, input.request.action, input.resource) }
+	resource := input.resource
+	every _ in able.looked[type_name(input.request.instance)] {
+		resource.known == true
+		resource.institutions[0]
+		resource.modalities[0]
+		is_array(resource.departments)
+		is_string(resource.patient_id)
+		resource.conflicts == []
+		every member, names in held.bounds {
+			resource[member][0]
+			every name in resource[member] { names[name] }
+		}
+		every member, names in plan.bounds {
+			resource[member][0]
+			every name in resource[member] { names[name] }
+		}
+		every _ in plan.restricted { data.dicomweb.consent.permits(plan.purposes, resource) }
+		patient := trim_space(resource.patient_id)
+		consents := [1 | data.dicomweb.prepared.consent.forbidding[patient]]
+		every _ in consents { data.dicomweb.consent.permits(plan.purposes, resource) }
+	}
 	every _ in able.rows { "metadata" in input.subject.certificate.authority_actions }
 	every _ in able.everything {
-		is_string(data.dicomweb.site.permits("metadata", input.resource))
+		is_string(data.dicomweb.site.permits("metadata", resource))
 		data.dicomweb.rate.permits("metadata")
 	}
-	data.dicomweb.site.permits(input.request.action, input.resource)
+	data.dicomweb.site.permits(input.request.action, resource)
 } else := {"allow": true, "reasons": [], "obligations": obligations} if {
 	input.version == 1
 	input.request.action != "report_posture"
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-	data.dicomweb.rate.permits(input.request.action)
-	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+	grant := data.dicomweb.lib.subject.granted
+	_fit
+	_seldom
+	_permitted
 	obligations := data.dicomweb.obligations.required(grant, input.request.action)
 } else := {"allow": true, "reasons": [], "obligations": []} if {
 	# By what the device is, and not by a role of who uses it: so nothing that is attached to a role comes with it.
 	input.version == 1
 	input.request.action == "report_posture"
 	data.dicomweb.subject.reports
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
-	data.dicomweb.rate.permits(input.request.action)
+	_fit
+	_seldom
 	data.dicomweb.site.permits(input.request.action, input.resource)
 } else := {"allow": false, "reasons": sort(reasons), "obligations": data.dicomweb.obligations.of_denials}
+
+# The conditions, each a rule: an engine works it out once, for the decision and for its reasons.
+_fit if data.dicomweb.posture.fit(input.request.action, input.device.posture)
+
+_seldom if data.dicomweb.rate.permits(input.request.action)
+
+_permitted if {
+	data.dicomweb.resource.permitted(data.dicomweb.lib.subject.granted, input.request.action, input.resource)
+}
+
+_reached if {
+	grant := data.dicomweb.lib.subject.granted
+	data.dicomweb.lib.reach.reached(grant.bounds, grant.roles, input.resource)
+} else if {
+	# Where no role counts, by those that would be asked why.
+	not data.dicomweb.lib.subject.granted
+	data.dicomweb.lib.reach.reached(
+		data.dicomweb.lib.subject.holder.bounds,
+		data.dicomweb.lib.subject.judged,
+		input.resource,
+	)
+}
 
 # METADATA
 # description: |
@@ -78,27 +120,25 @@ _of_subject := data.dicomweb.subject.deny if {
 	input.request.action == "report_posture"
 } else := set() if {
 	input.version == 1
-	data.dicomweb.lib.subject.grant(input.request.action)
+	data.dicomweb.lib.subject.granted
 } else := union({data.dicomweb.subject.deny, data.dicomweb.hours.deny, data.dicomweb.network.deny}) if {
 	count(data.dicomweb.lib.subject.permitted) > 0
 } else := data.dicomweb.subject.deny
 
 _of_posture := set() if {
-	data.dicomweb.posture.fit(input.request.action, input.device.posture)
+	_fit
 } else := data.dicomweb.posture.deny
 
 _of_rate := set() if {
-	data.dicomweb.rate.permits(input.request.action)
+	_seldom
 } else := data.dicomweb.rate.deny
 
 _of_object := set() if {
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.resource.permitted(grant, input.request.action, input.resource)
+	_permitted
 } else := union({_of_bounds, data.dicomweb.conflict.deny, data.dicomweb.consent.deny})
 
 _of_bounds := set() if {
-	grant := data.dicomweb.lib.subject.grant(input.request.action)
-	data.dicomweb.lib.reach.reached(grant.bounds, grant.roles, input.resource)
+	_reached
 } else := union({
 	data.dicomweb.department.deny,
 	data.dicomweb.institution.deny,

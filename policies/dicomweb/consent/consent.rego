@@ -125,4 +125,4 @@ _not_judged if {
 	count(data.dicomweb.lib.subject.suited) == 0
 }
 
-_permitted if permits(data.dicomweb.lib.subject.grant(input.request.action).purposes, input.resource)
+_permitted if permits(data.dicomweb.lib.subject.granted.purposes, input.resource)

@@ -65,6 +65,7 @@ sees_everything(grant) if {
 # description: |
 #   How a denial is answered: as that of an absent object, where a role that would have served says so.
 of_denials := [{"type": "hide"}] if {
+	data.dicomweb.prepared.hiding
 	some role in data.dicomweb.lib.subject.permitted
 	{"type": "hide"} in role.actions[input.request.action].obligations
 } else := []

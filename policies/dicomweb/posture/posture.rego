@@ -13,8 +13,13 @@ package dicomweb.posture
 #   Whether the device is fit for an action, so that nothing of what follows denies: in good order by what is trusted
 #   enough, or not asked about its state at all.
 fit(action, posture) if {
+	data.dicomweb.posture.meets(data.dicomweb.posture.demanded(action), action, posture)
+}
+
+# METADATA
+# description: The same for a class that is demanded.
+meets(class, action, posture) if {
 	# The outcome of what follows where nothing is missing and one source tells of each attribute, at less cost.
-	class := data.dicomweb.posture.demanded(action)
 	class.judged
 	every attribute in posture {
 		attribute.others == []
@@ -30,10 +35,8 @@ fit(action, posture) if {
 	posture.patch_age_days.value >= 0
 	posture.patch_age_days.value <= class.patch_age_days
 } else if {
-	class := data.dicomweb.posture.demanded(action)
 	class.exempt
 } else if {
-	class := data.dicomweb.posture.demanded(action)
 	data.dicomweb.posture.known(class, posture)
 	data.dicomweb.posture.fresh(posture)
 	data.dicomweb.posture.true_or_unknown(posture, "disk_encryption")
@@ -208,15 +211,13 @@ deny contains "posture-trust-too-low" if {
 }
 
 # A class that is none has no entries.
-_class := class if {
-	class := demanded(input.request.action)
-	class.required
+_class := _demanded if {
+	_demanded.required
 }
 
-_exempt if {
-	class := demanded(input.request.action)
-	class.exempt
-}
+_exempt if _demanded.exempt
+
+_demanded := demanded(input.request.action)
 
 _posture := input.device.posture if {
 	is_object(input.device.posture)
@@ -230,13 +231,28 @@ _fresh if {
 	fresh(input.device.posture)
 }
 
+_disk_encrypted if _true.disk_encryption
+
 _disk_encrypted if true_or_unknown(_posture, "disk_encryption")
+
+_firewall_on if _true.firewall
 
 _firewall_on if true_or_unknown(_posture, "firewall")
 
+_malware_protected if _true.malware_protection
+
 _malware_protected if true_or_unknown(_posture, "malware_protection")
 
+_screen_locked if _true.screen_lock
+
 _screen_locked if true_or_unknown(_posture, "screen_lock")
+
+# Attributes that are true by the one source that tells of them: of these nothing more need be asked.
+_true[name] := true if {
+	some name, attribute in _posture
+	attribute.value == true
+	attribute.others == []
+}
 
 _recently_patched if recent_or_unknown(_class, _posture)
 

@@ -30,26 +30,6 @@ object_permitted(grant, action, object) if {
 }
 
 # METADATA
-# description: The same as `permitted`, but for the site's rules, for who asks by one role, and at less cost.
-simply_permitted(bounds, plan, action, resource) if {
-	resource.known == true
-	resource.institutions[0]
-	resource.modalities[0]
-	is_array(resource.departments)
-	is_string(resource.patient_id)
-	resource.conflicts == []
-	every member, names in bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
-	every member, names in plan.bounds { data.dicomweb.lib.reach.inside(names, resource[member]) }
-	every _ in plan.restricted { data.dicomweb.consent.permits(plan.purposes, resource) }
-	patient := trim_space(resource.patient_id)
-	consents := [1 | data.dicomweb.prepared.consent.forbidding[patient]]
-	every _ in consents { data.dicomweb.consent.permits(plan.purposes, resource) }
-} else if {
-	action == "store"
-	input.request.instance == null
-}
-
-# METADATA
 # description: Positions of the rows whose metadata are permitted.
 permitted_rows(grant, rows) := positions if {
 	# The outcome of what follows for one role, at less cost.

@@ -15,12 +15,12 @@ import aiohttp
 from aiohttp import hdrs
 
 from proxy.decide.policies.archive import MAX_BUNDLE_BYTES
+from proxy.decide.policies.bearer import BearerToken
 from proxy.errors import ConfigurationError, PolicyUnavailableError
 
 _READ_BYTES: Final = 1 << 18
 _TAG: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,1023}")
 """What can be sent back. A tag of another form is left: with it no further request could be made."""
-_LONGEST_TOKEN: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class BundleFetcher:
                 self._tls.load_cert_chain(server.certificate, server.key)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"policy.bundle: ca_file, certificate or key cannot be used: {error}") from error
-        self._headers()
+        self._token = BearerToken(server.token_file, "policy.bundle.token_file")
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, etag: str | None) -> Fetched | None:
@@ -60,9 +60,7 @@ class BundleFetcher:
 
         :raises PolicyUnavailableError: no such answer in time, or one that is too large; no byte of it is in the text
         """
-        headers = self._headers()
-        if etag is not None:
-            headers[hdrs.IF_NONE_MATCH] = etag
+        headers = self._token.headers() | ({} if etag is None else {hdrs.IF_NONE_MATCH: etag})
         try:
             async with self._opened().get(self._server.url, headers=headers, allow_redirects=False) as response:
                 if response.status == 304 and etag is not None:
@@ -80,22 +78,6 @@ class BundleFetcher:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-    def _headers(self) -> dict[str, str]:
-        """The token is read anew each time, so that it can be changed while the proxy runs."""
-        path = self._server.token_file
-        if path is None:
-            return {}
-        try:
-            if path.stat().st_mode & 0o077:
-                raise ConfigurationError(f"policy.bundle.token_file: {path} is readable by others: chmod 600 it")
-            with path.open() as file:
-                token = file.read(_LONGEST_TOKEN).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"policy.bundle.token_file: {path} cannot be read") from error
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ConfigurationError(f"policy.bundle.token_file: {path} holds no token")
-        return {hdrs.AUTHORIZATION: f"Bearer {token}"}
 
     def _opened(self) -> aiohttp.ClientSession:
         """Made at the first request, since a session belongs to the loop that it was made in."""
