@@ -183,7 +183,8 @@ HOSTILE_REPORTS: dict[str, tuple[Callable[[Site], str], str]] = {
     "wrong key": (lambda site: report(site, key=ec.generate_private_key(ec.SECP256R1())), "report-signature"),
     "other device's": (lambda site: report(site, "radiologist"), "report-of-another-device"),
     "truncated": (lambda site: report(site)[:200], "report-malformed"),
-    "truncated signature": (lambda site: report(site)[:-8], "report-malformed"),
+    # A length that no base64url has; one character more would decode by chance.
+    "truncated signature": (lambda site: report(site)[:-9], "report-malformed"),
     "future-dated": (lambda site: report(site, now=datetime.now(UTC) + HOUR), "report-not-current"),
     "old": (lambda site: report(site, now=datetime.now(UTC) - HOUR), "report-not-current"),
     "unsigned": (unsigned, "report-algorithm"),
