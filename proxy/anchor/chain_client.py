@@ -16,14 +16,14 @@ from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception, Web3RPCError
 from web3.types import FilterParams, LogReceipt
 
-from proxy.anchor.chain_values import LEAF_BYTES, MAX_LEAVES, AnchoredBatch, OriginState
+from proxy.anchor.chain_values import LEAF_BYTES, MAX_LEAVES, AnchoredBatch, OriginState, Publication
 from proxy.anchor.contract import artifact
 from proxy.errors import ChainError
 
 T = TypeVar("T")
 
 _ANCHORED: Final = Web3.to_hex(Web3.keccak(text="Anchored(bytes32,uint256,bytes32,bytes32[])"))
-_OPENED: Final = Web3.to_hex(Web3.keccak(text="Opened(bytes32,address,bytes32,bytes32,uint256,bytes32)"))
+_PUBLISHED: Final = Web3.to_hex(Web3.keccak(text="Published(bytes32,uint256,uint256,bytes)"))
 _MAX_WINDOW: Final = 10_000
 _LOGS_WANTED: Final = 128
 """About 8 MiB of JSON: more in one answer halves the next range of blocks."""
@@ -131,7 +131,7 @@ class ChainClient:
     def origin(self, origin: bytes, block: int | None = None) -> OriginState | None:
         """``None`` where the contract has no such origin."""
         raw = self.view("state", origin, block=block)
-        writer, receipt_key, count, head, closed, predecessor, agreed, successor, opened = raw
+        writer, receipt_key, count, head, closed, predecessor, agreed, successor, opened, published = raw
         if opened == 0:
             return None
         return OriginState(
@@ -144,17 +144,23 @@ class ChainClient:
             agreed=agreed,
             successor=_or_none(successor),
             opened=opened,
+            published=published,
         )
 
     def origins(self, last_block: int) -> list[bytes]:
         """Every origin that was ever opened, oldest first."""
-        logs = self._logs([_OPENED], self.deployed(), last_block)
-        return [bytes(log["topics"][1]) for log in logs]
+        count = int(self.view("origin_count", block=last_block))
+        return [bytes(self.view("origin_at", number, block=last_block)) for number in range(count)]
 
     def anchored(self, origin: bytes, first_block: int, last_block: int) -> Iterator[AnchoredBatch]:
         """``Anchored`` events of one origin in order, fetched as they are consumed."""
         for log in self._logs([_ANCHORED, Web3.to_hex(origin)], first_block, last_block):
             yield _batch(log)
+
+    def published(self, origin: bytes, first_block: int, last_block: int) -> Iterator[Publication]:
+        """``Published`` events of one origin in order: where evidence is said to be, what was said later last."""
+        for log in self._logs([_PUBLISHED, Web3.to_hex(origin)], first_block, last_block):
+            yield _publication(log)
 
     def _logs(self, topics: list[str], first_block: int, last_block: int) -> Iterator[LogReceipt]:
         window, start = 64, first_block
@@ -201,6 +207,24 @@ def _batch(log: LogReceipt) -> AnchoredBatch:
         leaves=data[96:],
         block=int(log["blockNumber"]),
         transaction=Web3.to_hex(log["transactionHash"]),
+    )
+
+
+def _publication(log: LogReceipt) -> Publication:
+    """:raises ChainError: the event is not of the contract's form"""
+    data = bytes(log["data"])
+    length = int.from_bytes(data[64:96], "big")
+    try:
+        cid = data[96 : 96 + length].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ChainError("a Published event names no CID") from error
+    if data[32:64] != (64).to_bytes(32, "big") or len(cid) != length:
+        raise ChainError("a Published event is malformed")
+    return Publication(
+        first=int.from_bytes(bytes(log["topics"][2]), "big"),
+        count=int.from_bytes(data[:32], "big"),
+        cid=cid,
+        block=int(log["blockNumber"]),
     )
 
 

@@ -26,6 +26,8 @@ class OriginState:
     successor: bytes | None
     opened: int
     """Block number."""
+    published: int
+    """How many of its leaves, from the first on, have evidence that was published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,21 @@ class AnchoredBatch:
     def each(self) -> Iterator[bytes]:
         leaves = self.leaves
         return (leaves[place : place + LEAF_BYTES] for place in range(0, len(leaves), LEAF_BYTES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One ``Published`` event: where the evidence for leaves is said to be."""
+
+    first: int
+    count: int
+    cid: str
+    """As the writer said it; whether it is one shows when content is looked for under it."""
+    block: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
