@@ -1,0 +1,34 @@
+"""The full records behind the leaves, closed to auditors alone, kept apart from the spool and named on the chain.
+
+*Enters*: final rows of a spool, auditors' public keys. *Leaves*: bundles in a folder or on IPFS, and which one is to be
+published next. *Must not know*: the chain's key, requests, policy.
+
+Threats: whoever has a copy of the content (it is closed, and its key is not with it); whoever has the store (content is
+hashed against its CID whenever it is read, and its records against the leaves); a store that loses (nothing is named on
+the chain before it was read back); a bundle made to hurt its reader (every length is bounded before it is believed).
+"""
+
+from proxy.anchor.evidence.auditors import Auditor, AuditorKey, load_auditor, load_auditor_key, write_keys
+from proxy.anchor.evidence.bundle import Header, Opened, Sealed, header_of, open_bundle, rewrap, seal_bundle
+from proxy.anchor.evidence.cid import cid_of, is_cid
+from proxy.anchor.evidence.folder import Erasure, EvidenceStore, FolderStore
+
+__all__ = [
+    "Auditor",
+    "AuditorKey",
+    "Erasure",
+    "EvidenceStore",
+    "FolderStore",
+    "Header",
+    "Opened",
+    "Sealed",
+    "cid_of",
+    "header_of",
+    "is_cid",
+    "load_auditor",
+    "load_auditor_key",
+    "open_bundle",
+    "rewrap",
+    "seal_bundle",
+    "write_keys",
+]
