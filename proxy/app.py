@@ -96,6 +96,8 @@ class App:
             batch=site.record.batch,
             limit=site.record.queue,
             predecessor=last_origin(site.ledger.status_file),
+            reserve=site.record.reserve,
+            keep_days=site.record.keep_days,
         )
         self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
         self.client = forward.ArchiveClient(settings.archive(site), _below_root, interpret.headers_of)

@@ -125,6 +125,17 @@ class RecordSection(Section):
     directory: SitePath = Field(description="Folder of the spool. It holds patient data: encrypt its disk.")
     batch: int = Field(256, ge=1, le=4096, description="Most records of one fsync.")
     queue: int = Field(20_000, ge=1, description="Most records waiting for fsync; more answer 503.")
+    reserve: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="Bytes of disk kept beside the spool for what was begun when the disk fills. 0 for none.",
+    )
+    keep_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which records may go that are final on the chain and published as evidence. 0: never.",
+    )
 
 
 class Ledger(Section):
