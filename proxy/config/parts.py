@@ -128,7 +128,7 @@ class RecordSection(Section):
     reserve: int = Field(
         64 * 2**20,
         ge=0,
-        description="Bytes of disk kept beside the spool for what was begun when the disk fills. 0 for none.",
+        description="Bytes of disk kept beside the spool for what was begun when it fills, 32 MiB or more. 0 for none.",
     )
     keep_days: int = Field(
         0,
@@ -136,6 +136,13 @@ class RecordSection(Section):
         le=36_500,
         description="Days after which records may go that are final on the chain and published as evidence. 0: never.",
     )
+
+    @field_validator("reserve")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 32 * 2**20:
+            raise ValueError("must hold the spool's log twice: 32 MiB or more, or 0 for none")
+        return value
 
 
 class Ledger(Section):

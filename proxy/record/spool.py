@@ -45,8 +45,8 @@ logger = logging.getLogger(__name__)
 LATER_S: Final = 0.05
 """How long a record that nobody waits for may wait for company."""
 
-DISK_POLL_S: Final = 1.0
-"""How often a full disk is looked at."""
+LOOK_S: Final = 1.0
+"""How often a disk that is full, or a file that failed, is looked at."""
 PRUNING_STEPS: Final = 64
 """Most steps of one call of :meth:`Spool.prune`, so that what it was told is not too old."""
 CARRIED_ROWS: Final = 512
@@ -92,6 +92,7 @@ class Spool:
         self._busy = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -121,10 +122,9 @@ class Spool:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
-        self._disk_timer: asyncio.TimerHandle | None = None
         if self._reserve.spent:
             self._tell_full()
-            self._watch_disk()
+            self._look_later()
 
     def _opened(self, chain_id: int, contract: bytes, predecessor: bytes | None) -> opening.Opened:
         try:
@@ -184,8 +184,8 @@ class Spool:
     async def close(self) -> None:
         await self.drain()
         self._closing = True
-        if self._disk_timer is not None:
-            self._disk_timer.cancel()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
         if self._unsure is not None:
@@ -390,7 +390,7 @@ class Spool:
             return False
         self._reserve.release()
         self._loop.call_soon_threadsafe(self._tell_full)
-        self._loop.call_soon_threadsafe(self._watch_disk)
+        self._loop.call_soon_threadsafe(self._look_later)
         return True
 
     # --------------------------------------------------------------------------- on the loop
@@ -402,18 +402,27 @@ class Spool:
             extra={"folder": str(self._folder)},
         )
 
-    def _watch_disk(self) -> None:
-        self._disk_timer = self._loop.call_later(DISK_POLL_S, self._work.put, self._look_at_disk)
+    def _look_later(self) -> None:
+        if self._look_timer is None:
+            self._look_timer = self._loop.call_later(LOOK_S, self._work.put, self._look)
 
-    def _look_at_disk(self) -> None:
+    def _look(self) -> None:
+        """On the thread: whether the disk has space again and the file can be used."""
+        spent = self._reserve.spent
         try:
-            taken = self._reserve.take()
+            room = not spent or self._reserve.take()
         except OSError:
-            taken = False
-        if taken:
+            room = False
+        well = room and (self._open or self._reopen())
+        if spent and room:
             logger.warning("the disk of the spool has space again: service resumes")
-        else:
-            self._loop.call_soon_threadsafe(self._watch_disk)
+        self._loop.call_soon_threadsafe(self._looked, well)
+
+    def _looked(self, well: bool) -> None:
+        self._look_timer = None
+        self._well = well
+        if not well and not self._closing:
+            self._look_later()
 
     def _settle(self, batch: _Batch, failure: str | None, unsure: bool) -> None:
         self._well = failure is None
@@ -423,6 +432,7 @@ class Spool:
         else:
             logger.error("records could not be made durable", extra={"records": len(batch[0]), "detail": failure})
             self._refuse(batch, failure, unsure=unsure)
+            self._look_later()
         if self._pending and not self._switching:
             self._form_batch()
         else:
