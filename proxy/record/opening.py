@@ -44,7 +44,10 @@ def open_origin(folder: Path, origin: bytes) -> Opened:
     with contextlib.ExitStack() as undo:
         connection = origin_file.connect(path)
         undo.callback(connection.close)
-        meta = origin_file.read_meta(connection)
+        try:
+            meta = origin_file.read_meta(connection)
+        except IntegrityError as error:
+            raise IntegrityError(f"{path} is damaged: {error.detail}. Restore it") from error
         if meta.origin != origin:
             raise IntegrityError(f"{path} holds another origin: files were exchanged; restore them")
         mark = Mark(origin_file.mark_file(folder, origin))

@@ -265,7 +265,7 @@ def head_at(connection: sqlite3.Connection, count: int, pruned: int, floor_head:
         return floor_head
     row = connection.execute("SELECT head FROM record WHERE idx = ?", (count - 1,)).fetchone()
     if row is None:
-        raise IntegrityError(f"the spool holds no record {count - 1}")
+        raise IntegrityError(f"the spool holds no record {count - 1}: restore it")
     return bytes(row[0])
 
 
@@ -273,9 +273,9 @@ def load_key(folder: Path, origin: bytes) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(key_file(folder, origin).read_bytes(), None)
     except (OSError, ValueError) as error:
-        raise SpoolError("the receipt key of this origin cannot be read") from error
+        raise SpoolError(f"{key_file(folder, origin)}, the key of receipts, cannot be read: restore it") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise IntegrityError("the receipt key of this origin is not an Ed25519 key")
+        raise IntegrityError(f"{key_file(folder, origin)} is not an Ed25519 key: restore it")
     return key
 
 
