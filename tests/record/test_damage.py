@@ -202,5 +202,5 @@ async def test_description_of_another_chain_does_not_open(open_spool: Open, tmp_
     connection = origin_file.connect(path)
     connection.execute("UPDATE meta SET value = 1 WHERE key = 'chain_id'")
     connection.close()
-    with pytest.raises(IntegrityError, match="record 0 of the spool of origin .* does not follow"):
+    with pytest.raises(IntegrityError, match=r"record 0 of the spool of origin .* does not follow"):
         open_spool()
