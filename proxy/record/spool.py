@@ -344,7 +344,9 @@ class Spool:
                 break
             room = self._make_room(failure)
             if self._reopen() and (self._count, self._head) == (rows[-1][0] + 1, rows[-1][6]):
-                failure = None  # the commit failed, and what it wrote is there, made durable since
+                # The commit failed, and what it wrote is there, made durable since.
+                logger.warning("a commit failed and was made good", extra={"detail": str(failure)})
+                failure = None
                 break
             if not (room and self._open and self._count == rows[0][0]):
                 break
