@@ -11,6 +11,7 @@ COMMANDS = {
     "serve": ("proxy.cli.site", "serve"),
     "check-config": ("proxy.cli.site", "check_config"),
     "anchor": ("proxy.cli.anchor", "anchor"),
+    "new-key": ("proxy.cli.anchor", "new_key"),
 }
 GROUPS = {
     "ledger": ("proxy.cli.ledger", "Verify, explain and set up the ledger."),

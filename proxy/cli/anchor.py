@@ -11,8 +11,18 @@ from typing import Annotated
 
 import typer
 
-from proxy.anchor import AnchorSettings, AnchorWorker, ChainClient, ChainSender, load_account, write_status
+from proxy.anchor import (
+    AnchorSettings,
+    AnchorWorker,
+    ChainClient,
+    ChainSender,
+    FeeLimits,
+    load_account,
+    new_keystore,
+    write_status,
+)
 from proxy.config import load_site, site_path
+from proxy.config.parts import Ledger
 from proxy.ports import SpoolReader
 from proxy.record.reader import OriginReader, current_reader
 from proxy.watch import configure_logs
@@ -49,11 +59,16 @@ def anchor(
     spool = CurrentSpool(site.record.directory)
     worker = AnchorWorker(
         client=client,
-        sender=ChainSender(client, load_account(ledger.writer_key_file)),
+        sender=ChainSender(
+            client, load_account(ledger.writer_key_file, ledger.writer_key_password_file), _limits(ledger)
+        ),
         current=spool,
         report=partial(write_status, ledger.status_file),
         settings=AnchorSettings(
-            batch_size=ledger.batch_size, max_wait_s=ledger.max_wait_s, confirmations=ledger.confirmations
+            batch_size=ledger.batch_size,
+            max_wait_s=ledger.max_wait_s,
+            finality=ledger.confirmations if ledger.finality == "confirmations" else ledger.finality,
+            resend_s=ledger.resend_s,
         ),
     )
     stop = threading.Event()
@@ -68,3 +83,21 @@ def anchor(
     finally:
         spool.close()
         client.close()
+
+
+def new_key(
+    out: Annotated[Path, typer.Option("--out", help="The keystore to write. What exists is not replaced.")],
+    password_file: Annotated[Path, typer.Option("--password-file", help="File with its password, mode 0600.")],
+) -> None:
+    """Make up a key for an account, encrypted, and print its address."""
+    typer.echo(new_keystore(out, password_file))
+
+
+def _limits(ledger: Ledger) -> FeeLimits:
+    return FeeLimits(
+        max_fee=_wei(ledger.max_fee_per_gas_gwei), priority=_wei(ledger.max_priority_fee_gwei), gas=ledger.max_gas
+    )
+
+
+def _wei(gwei: float | None) -> int | None:
+    return None if gwei is None else round(gwei * 10**9)
