@@ -61,11 +61,12 @@ class Comparison:
                 self._keep(index, leaf)
                 self._previous = head
             else:
-                if row.leaf == leaf and row.head == head and sha256(b"\x00" + row.salt + row.body).digest() == leaf:
+                fits = row.leaf == leaf and (row.head is None or row.head == head)
+                if fits and sha256(b"\x00" + row.salt + row.body).digest() == leaf:
                     self._laws.take(self._origin, row)
                 else:
                     self._judge(row, leaf, head)
-                self._previous = row.head
+                self._previous = head if row.head is None else row.head
                 self.records += 1
             index += 1
         self.chain_head = head
@@ -85,12 +86,13 @@ class Comparison:
                 self._laws.take(self._origin, row)
             if gapless and not follows:
                 self._changed(row, FindingKind.HEAD_CHANGED, "has a head that does not follow from the one before")
-            self._previous = row.head
+            self._previous = row.head or b""
             self.records += 1
 
     def _judge(self, row: RecordRow, leaf: bytes, head: bytes) -> None:
         computed = hashlib.sha256(b"\x00" + row.salt + row.body).digest()
-        chained = hashlib.sha256(self._previous + row.leaf).digest() == row.head
+        follows = hashlib.sha256(self._previous + row.leaf).digest()
+        chained = row.head is not None and row.head == follows
         if computed == row.leaf != leaf:
             self._keep(row.index, leaf, Stray(leaf=computed, decision=row.id, chained=chained and row.head != head))
             self._laws.take(self._origin, row)
@@ -103,7 +105,7 @@ class Comparison:
             self._laws.assume(row)
             also = "" if row.leaf == leaf else ", and the leaf beside it was changed too"
             self._changed(row, FindingKind.RECORD_CHANGED, f"does not give the leaf that was anchored{also}")
-        if row.head != head and not chained:
+        if row.head is not None and row.head != head and not chained:
             self._changed(row, FindingKind.HEAD_CHANGED, "has a head that is neither the chain's nor follows")
 
     def _keep(self, index: int, leaf: bytes, stray: Stray | None = None) -> None:

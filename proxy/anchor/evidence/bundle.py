@@ -149,9 +149,17 @@ def rewrap(envelope: bytes, content: bytes, key: AuditorKey, auditors: Sequence[
     return _envelope(opened.header, str(said["cid"]), _unwrap(keys, opened.header.line(), key), auditors)
 
 
-def header_of(content: bytes) -> Header | None:
-    """What the first line says, ``None`` where it says nothing that is a header."""
-    return _header(content[:_MAX_HEADER].partition(b"\n")[0])
+def header_of(envelope: bytes) -> Header:
+    """Which records a bundle says it holds, told by its envelope: nothing of it is secret.
+
+    :raises EvidenceError: ``UNREADABLE``
+    """
+    said, _ = _parse_envelope(envelope)
+    said.pop("cid", None)
+    header = _header(encode({**said, "format": FORMAT}))
+    if header is None:
+        raise _unreadable("its envelope is malformed")
+    return header
 
 
 def _envelope(header: Header, cid: str, key: bytes, auditors: Sequence[Auditor]) -> bytes:
