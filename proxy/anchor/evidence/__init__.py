@@ -12,15 +12,20 @@ from proxy.anchor.evidence.auditors import Auditor, AuditorKey, load_auditor, lo
 from proxy.anchor.evidence.bundle import Header, Opened, Sealed, header_of, open_bundle, rewrap, seal_bundle
 from proxy.anchor.evidence.cid import cid_of, is_cid
 from proxy.anchor.evidence.folder import Erasure, EvidenceStore, FolderStore
+from proxy.anchor.evidence.publisher import EvidencePublisher, PublisherSettings
+from proxy.anchor.evidence.reader import EvidenceReader
 
 __all__ = [
     "Auditor",
     "AuditorKey",
     "Erasure",
+    "EvidencePublisher",
+    "EvidenceReader",
     "EvidenceStore",
     "FolderStore",
     "Header",
     "Opened",
+    "PublisherSettings",
     "Sealed",
     "cid_of",
     "header_of",

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import orjson
 
@@ -72,11 +72,23 @@ class EvidenceStore(Protocol):
 
 
 class FolderStore:
-    """:class:`EvidenceStore` in a folder that only its owner may enter."""
+    """:class:`EvidenceStore` in a folder that only its owner may enter.
+
+    Built for one that is there, it changes nothing: an auditor's copy may be on a medium that cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """:raises EvidenceError: ``STORE``: the folder cannot be used"""
+        """:raises EvidenceError: ``STORE``: there is no such folder of evidence"""
         self._folder = folder
+        if not (folder / _KEYS).is_dir():
+            raise EvidenceError(EvidenceFault.STORE, f"{folder} is no folder of evidence")
+
+    @classmethod
+    def prepared(cls, folder: Path) -> Self:
+        """For the one process that makes bundles: the folder is made, and drafts of an earlier run go.
+
+        :raises EvidenceError: ``STORE``: the folder cannot be used
+        """
         try:
             for name in (_CONTENT, _KEYS, _ERASED):
                 (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,6 +96,7 @@ class FolderStore:
                     draft.unlink()
         except OSError as error:
             raise _store(error) from error
+        return cls(folder)
 
     def put(self, cid: str, content: bytes, envelope: bytes) -> None:
         # The keys first: content without keys would be lost, keys without content are tidied away.

@@ -34,8 +34,8 @@ _MAX_BACKOFF_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """A bundle that is stored, and waits to be named on the chain."""
+class Stored:
+    """A :class:`proxy.anchor.publishing.Ready`."""
 
     first: int
     count: int
@@ -76,10 +76,10 @@ class EvidencePublisher:
         self._clock = clock
         self._lock = threading.Condition()
         self._place: _Place | None = None
-        self._stored: dict[tuple[bytes, int], Ready] | None = None
+        self._stored: dict[tuple[bytes, int], Stored] | None = None
         """Bundles of an earlier run by origin and first record; ``None`` until the store was asked."""
         self._since: float = 0.0
-        self._ready: Ready | None = None
+        self._ready: Stored | None = None
         self._stopping = False
         self._status = OK
         self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
@@ -91,7 +91,7 @@ class EvidencePublisher:
         with self._lock:
             return self._status
 
-    def next(self, origin: bytes, published: int, final: int) -> Ready | None:
+    def next(self, origin: bytes, published: int, final: int) -> Stored | None:
         """The bundle that continues what is ``published`` of ``origin``, once there is one. Never waits or raises.
 
         :param final: how many of its leaves the chain holds for good
@@ -172,20 +172,20 @@ class EvidencePublisher:
         sealed = seal_bundle(header, rows, self._auditors)
         self._store.put(sealed.cid, sealed.content, sealed.envelope)
         logger.info("evidence stored", extra={"first": header.first, "end": header.end, "cid": sealed.cid})
-        self._offer(place, Ready(first=header.first, count=header.count, cid=sealed.cid))
+        self._offer(place, Stored(first=header.first, count=header.count, cid=sealed.cid))
 
-    def _offer(self, place: _Place, ready: Ready) -> None:
+    def _offer(self, place: _Place, ready: Stored) -> None:
         with self._lock:
             now = self._place
             if now is not None and (now.origin, now.published) == (place.origin, place.published):
                 self._ready = ready
 
-    def _list(self) -> dict[tuple[bytes, int], Ready]:
-        found: dict[tuple[bytes, int], Ready] = {}
+    def _list(self) -> dict[tuple[bytes, int], Stored]:
+        found: dict[tuple[bytes, int], Stored] = {}
         for cid in self._store.cids():
             with suppress(EvidenceError):
                 header = header_of(self._store.envelope(cid))
-                found[header.origin, header.first] = Ready(first=header.first, count=header.count, cid=cid)
+                found[header.origin, header.first] = Stored(first=header.first, count=header.count, cid=cid)
         return found
 
     def _rows(self, reader: SpoolReader, place: _Place) -> list[RecordRow]:

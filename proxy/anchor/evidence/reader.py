@@ -66,6 +66,10 @@ class EvidenceReader:
     def count(self) -> int:
         return self._published
 
+    def floor(self) -> int:
+        """Evidence begins with the first record."""
+        return 0
+
     def head(self, count: int) -> bytes | None:
         """Evidence keeps no heads but the first, which follows from the origin."""
         return genesis(self.chain_id, self.contract, self.origin) if count == 0 else None
