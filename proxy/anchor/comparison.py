@@ -32,20 +32,21 @@ class Stray:
 class Comparison:
     """Fed with batches and the rows of the same range, then with rows that are not anchored yet."""
 
-    def __init__(self, origin: bytes, genesis: bytes, findings: Findings, laws: Laws) -> None:
+    def __init__(self, origin: bytes, head: bytes, findings: Findings, laws: Laws) -> None:
+        """:param head: from which the first leaf to come goes on"""
         self._origin = origin
         self._findings = findings
         self._laws = laws
-        self.chain_head = genesis
-        self._previous = genesis
+        self.chain_head = head
+        self._previous = head
         """Head stored with the row before."""
         self.strays: dict[int, Stray] = {}
         self.expected: dict[int, bytes] = {}
         """The chain's leaves where the spool has strays or nothing."""
         self.records = 0
 
-    def anchored(self, batch: AnchoredBatch, rows: Sequence[RecordRow], limit: int) -> None:
-        """Compare the part of ``batch`` below ``limit``; always follow its heads."""
+    def anchored(self, batch: AnchoredBatch, rows: Sequence[RecordRow], limit: int, floor: int = 0) -> None:
+        """Compare the part of ``batch`` from ``floor`` and below ``limit``; always follow its heads."""
         sha256 = hashlib.sha256
         head = self.chain_head
         places: Sequence[RecordRow | None] = rows
@@ -57,6 +58,8 @@ class Comparison:
             head = sha256(head + leaf).digest()
             if index >= limit:
                 pass
+            elif index < floor:
+                self._previous = head
             elif row is None:
                 self._keep(index, leaf)
                 self._previous = head
