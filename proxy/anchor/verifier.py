@@ -77,6 +77,13 @@ def verify_evidence(
     return run.report(run.evidence(store, key))
 
 
+def verify_chain(trust: Trust, chain: ChainFacts) -> Report:
+    """Steps 1 and 2 alone."""
+    run = _Verification(trust, chain, full=False, progress=_silent)
+    run.chain_and_origins({})
+    return run.report({})
+
+
 class _Verification:
     def __init__(self, trust: Trust, chain: ChainFacts, *, full: bool, progress: Progress) -> None:
         self._trust = trust

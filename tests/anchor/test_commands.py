@@ -109,7 +109,7 @@ def stack(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
             yield made
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
+            assert process.wait(15) == 0, (directory / "anchor.log").read_text()
     assert "1.2.3" not in (directory / "anchor.log").read_text(), "the anchor's log names nothing of a record"
 
 
