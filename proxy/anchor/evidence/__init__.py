@@ -12,6 +12,9 @@ from proxy.anchor.evidence.auditors import Auditor, AuditorKey, load_auditor, lo
 from proxy.anchor.evidence.bundle import Header, Opened, Sealed, header_of, open_bundle, rewrap, seal_bundle
 from proxy.anchor.evidence.cid import cid_of, is_cid
 from proxy.anchor.evidence.folder import Erasure, EvidenceStore, FolderStore
+from proxy.anchor.evidence.kubo import KuboStore
+from proxy.anchor.evidence.kubo_client import KuboClient
+from proxy.anchor.evidence.opening import open_store
 from proxy.anchor.evidence.publisher import EvidencePublisher, PublisherSettings
 from proxy.anchor.evidence.reader import EvidenceReader
 
@@ -24,6 +27,8 @@ __all__ = [
     "EvidenceStore",
     "FolderStore",
     "Header",
+    "KuboClient",
+    "KuboStore",
     "Opened",
     "PublisherSettings",
     "Sealed",
@@ -33,6 +38,7 @@ __all__ = [
     "load_auditor",
     "load_auditor_key",
     "open_bundle",
+    "open_store",
     "rewrap",
     "seal_bundle",
     "write_keys",

@@ -193,6 +193,7 @@ def _header(line: bytes) -> Header | None:
         )
         # Written again, it has to be the same: one spelling, nothing added, no number that is a text.
         whole = header.line() == line and len(header.contract) == 20 and len(header.origin) == 32
+        whole = whole and all(type(one) is int for one in (header.chain_id, header.first, header.count))
         return header if whole and header.first >= 0 and 0 < header.count <= MAX_RECORDS else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

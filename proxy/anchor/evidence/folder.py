@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +58,14 @@ class EvidenceStore(Protocol):
         """Every bundle that has an envelope."""
         ...
 
+    def erased(self, cid: str) -> Erasure | None:
+        """What was noted when it was erased."""
+        ...
+
+    def erasures(self) -> list[str]:
+        """Every bundle that was erased."""
+        ...
+
     def erase(self, cid: str, reason: str, now: datetime) -> None:
         """Destroy keys and content, and note that it was done. Again: the same.
 
@@ -85,7 +92,7 @@ class FolderStore:
 
     @classmethod
     def prepared(cls, folder: Path) -> Self:
-        """For the one process that makes bundles: the folder is made, and drafts of an earlier run go.
+        """For the one process that makes bundles: the folder is made, and what an earlier run left half done goes.
 
         :raises EvidenceError: ``STORE``: the folder cannot be used
         """
@@ -96,7 +103,10 @@ class FolderStore:
                     draft.unlink()
         except OSError as error:
             raise _store(error) from error
-        return cls(folder)
+        store = cls(folder)
+        for cid in store.erasures():
+            store.remove(cid)  # what an erasure that was interrupted left behind
+        return store
 
     def put(self, cid: str, content: bytes, envelope: bytes) -> None:
         # The keys first: content without keys would be lost, keys without content are tidied away.
@@ -125,11 +135,10 @@ class FolderStore:
         self._write(self._path(_KEYS, cid), envelope)
 
     def cids(self) -> list[str]:
-        try:
-            names = [path.name.removesuffix(".json") for path in (self._folder / _KEYS).iterdir()]
-        except OSError as error:
-            raise _store(error) from error
-        return sorted(name for name in names if is_cid(name))
+        return self._listed(_KEYS)
+
+    def erasures(self) -> list[str]:
+        return self._listed(_ERASED) if (self._folder / _ERASED).is_dir() else []
 
     def erase(self, cid: str, reason: str, now: datetime) -> None:
         note = encode({"cid": cid, "time": wire_time(now), "reason": reason})
@@ -152,16 +161,12 @@ class FolderStore:
             return Erasure(time=str(said["time"]), reason=str(said["reason"]))
         return None
 
-    def tidy(self) -> None:
-        """Destroy what an erasure that was interrupted left behind.
-
-        :raises EvidenceError: ``STORE``
-        """
-        for path in self._listed(_ERASED):
-            self.remove(path.name.removesuffix(".json"))
-
-    def _listed(self, name: str) -> Iterator[Path]:
-        return (path for path in (self._folder / name).iterdir() if is_cid(path.name.removesuffix(".json")))
+    def _listed(self, name: str) -> list[str]:
+        try:
+            names = [path.name.removesuffix(".json") for path in (self._folder / name).iterdir()]
+        except OSError as error:
+            raise _store(error) from error
+        return sorted(name for name in names if is_cid(name))
 
     def _path(self, name: str, cid: str) -> Path:
         """:raises EvidenceError: ``ABSENT``: what a chain or a bundle says is no name of a file"""

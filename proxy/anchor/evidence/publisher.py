@@ -63,14 +63,18 @@ class EvidencePublisher:
         self,
         *,
         reader: Callable[[bytes], SpoolReader],
-        store: EvidenceStore,
+        store: Callable[[], EvidenceStore],
         auditors: Sequence[Auditor],
         settings: PublisherSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """:param reader: a new reader of one origin's spool, closed here; raises ``SpoolError``"""
+        """
+        :param reader: a new reader of one origin's spool, closed here; raises ``SpoolError``
+        :param store: opened in the thread, again until it can be: leaves do not wait for a disk or a daemon
+        """
         self._reader = reader
-        self._store = store
+        self._open_store = store
+        self._store: EvidenceStore | None = None
         self._auditors = tuple(auditors)
         self._settings = settings
         self._clock = clock
@@ -149,12 +153,13 @@ class EvidencePublisher:
         return place if full or self._clock() - self._since >= self._settings.max_wait_s else None
 
     def _make(self, place: _Place) -> None:
+        store = self._store = self._store or self._open_store()
         if self._stored is None:
-            self._stored = self._list()
+            self._stored = _list(store)
         earlier = self._stored.pop((place.origin, place.published), None)
         if earlier is not None and place.published + earlier.count <= place.final:
             with suppress(EvidenceError):
-                self._store.content(earlier.cid)  # hashed: what was spoilt meanwhile is made anew
+                store.content(earlier.cid)  # hashed: what was spoilt meanwhile is made anew
                 self._offer(place, earlier)
                 return
         reader = self._reader(place.origin)
@@ -170,7 +175,7 @@ class EvidencePublisher:
         finally:
             reader.close()
         sealed = seal_bundle(header, rows, self._auditors)
-        self._store.put(sealed.cid, sealed.content, sealed.envelope)
+        store.put(sealed.cid, sealed.content, sealed.envelope)
         logger.info("evidence stored", extra={"first": header.first, "end": header.end, "cid": sealed.cid})
         self._offer(place, Stored(first=header.first, count=header.count, cid=sealed.cid))
 
@@ -179,14 +184,6 @@ class EvidencePublisher:
             now = self._place
             if now is not None and (now.origin, now.published) == (place.origin, place.published):
                 self._ready = ready
-
-    def _list(self) -> dict[tuple[bytes, int], Stored]:
-        found: dict[tuple[bytes, int], Stored] = {}
-        for cid in self._store.cids():
-            with suppress(EvidenceError):
-                header = header_of(self._store.envelope(cid))
-                found[header.origin, header.first] = Stored(first=header.first, count=header.count, cid=cid)
-        return found
 
     def _rows(self, reader: SpoolReader, place: _Place) -> list[RecordRow]:
         end = min(place.final, place.published + self._settings.max_records)
@@ -203,3 +200,12 @@ class EvidencePublisher:
                 if size >= TARGET_BYTES:
                     break
         return rows
+
+
+def _list(store: EvidenceStore) -> dict[tuple[bytes, int], Stored]:
+    found: dict[tuple[bytes, int], Stored] = {}
+    for cid in store.cids():
+        with suppress(EvidenceError):
+            header = header_of(store.envelope(cid))
+            found[header.origin, header.first] = Stored(first=header.first, count=header.count, cid=cid)
+    return found

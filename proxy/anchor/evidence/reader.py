@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from itertools import groupby
 from typing import Final
 
 from proxy.anchor.chain_values import OriginState, Publication
@@ -51,10 +50,7 @@ class EvidenceReader:
         self._key = key
         self._lost = lost
         self._published = state.published
-        # Under the first publication of a range what was said of the same range later, newest first.
-        ranges = groupby(sorted(publications, key=lambda one: (one.first, one.count)), lambda one: (one.first, one.end))
-        self._ranges = {said: list(each)[::-1] for said, each in ranges}
-        self._bundles = self._chained()
+        self._bundles = _chained(publications)
         self._open: tuple[int, list[RecordRow]] = (-1, [])
 
     @property
@@ -95,15 +91,6 @@ class EvidenceReader:
 
     def close(self) -> None:
         self._open = (-1, [])
-
-    def _chained(self) -> list[list[Publication]]:
-        bundles: list[list[Publication]] = []
-        end = 0
-        for (first, _), said in self._ranges.items():
-            if first == end:
-                bundles.append(said)
-                end = said[0].end
-        return bundles
 
     def _rows(self, number: int) -> list[RecordRow]:
         if self._open[0] != number:
@@ -147,3 +134,20 @@ class EvidenceReader:
             )
             for index, (salt, body) in enumerate(opened.records, publication.first)
         ]
+
+
+def _chained(publications: Iterable[Publication]) -> list[list[Publication]]:
+    """For each range, in order, what was said of it, newest first.
+
+    The contract takes only the continuation the first time, and anything of what is published afterwards. So what
+    continues is a bundle, and what repeats its range is another copy; a later word on some other range is neither.
+    """
+    bundles: dict[tuple[int, int], list[Publication]] = {}
+    end = 0
+    for one in publications:
+        if one.first == end:
+            bundles[one.first, one.end] = [one]
+            end = one.end
+        elif (one.first, one.end) in bundles:
+            bundles[one.first, one.end].insert(0, one)
+    return list(bundles.values())
