@@ -7,6 +7,7 @@ records tells (:mod:`proxy.anchor.second_look`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ REMEMBERED: Final = 2**17
 """Decisions of each sort: about 20 MiB."""
 MAX_LATE: Final = 10_000
 
+_INPUT: Final = b',"input":{'
+_AFTER_INPUT: Final = b'},"kind":"'
 _NAMES_DECISION: Final = frozenset({Kind.PART.value, Kind.OUTCOME.value})
 
 
@@ -53,7 +56,7 @@ class Laws:
     def take(self, origin: bytes, row: RecordRow) -> None:
         """A record whose leaf follows from it."""
         try:
-            body: dict[str, Any] = orjson.loads(row.body)
+            body = _outermost(row.body)
             kind, identity = body["kind"], body.get("id", "")
             if type(identity) is not str or type(kind) is not str:
                 raise TypeError("id")
@@ -152,3 +155,21 @@ class Laws:
 
     def _found(self, kind: FindingKind, origin: bytes, row: RecordRow, identity: str, what: str) -> None:
         self._findings.add(kind, f"Record {row.index} {what}.", origin=origin, indexes=(row.index,), decision=identity)
+
+
+def _outermost(record: bytes) -> dict[str, Any]:
+    """What stands at the record's top, read without the policy input, which is most of a decision.
+
+    The input is cut out where the next member of the canonical form follows it. A wrong cut leaves brackets that do not
+    match, since no string holds a bare quotation mark, and then all of it is read.
+
+    :raises orjson.JSONDecodeError: not JSON
+    """
+    begin = record.find(_INPUT)
+    end = -1 if begin < 0 else record.find(_AFTER_INPUT, begin)
+    if end >= 0:
+        with suppress(orjson.JSONDecodeError):
+            shortened: dict[str, Any] = orjson.loads(record[: begin + len(_INPUT)] + record[end:])
+            return shortened
+    whole: dict[str, Any] = orjson.loads(record)
+    return whole

@@ -37,6 +37,8 @@ from proxy.cli.ledger_parts import (
     spools,
     word,
 )
+from proxy.cli.ledger_report import report
+from proxy.cli.ledger_tail import tail
 from proxy.cli.ledger_verify import check_one_receipt, verify_ledger
 from proxy.config import Site, load_site, site_path
 from proxy.errors import ConfigurationError
@@ -44,6 +46,8 @@ from proxy.errors import ConfigurationError
 app = typer.Typer(no_args_is_help=True)
 app.command("verify")(verify_ledger)
 app.command("check-receipt")(check_one_receipt)
+app.command("report")(report)
+app.command("tail")(tail)
 
 KeyOption = Annotated[Path | None, typer.Option("--registrar-key", help="File with the registrar's private key.")]
 
