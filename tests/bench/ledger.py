@@ -115,7 +115,7 @@ def publish(folder: Path, contract: str, url: str, key: str, number: int, eviden
     store = FolderStore.prepared(evidence)
     publisher = EvidencePublisher(
         reader=lambda origin: OriginReader(folder, origin),
-        store=store,
+        store=lambda: store,
         auditors=[AuditorKey(auditor).auditor],
         settings=PublisherSettings(max_records=_BUNDLE, max_wait_s=1),
     )
