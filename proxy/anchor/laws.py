@@ -7,7 +7,6 @@ records tells (:mod:`proxy.anchor.second_look`).
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -168,8 +167,13 @@ def _outermost(record: bytes) -> dict[str, Any]:
     begin = record.find(_INPUT)
     end = -1 if begin < 0 else record.find(_AFTER_INPUT, begin)
     if end >= 0:
-        with suppress(orjson.JSONDecodeError):
-            shortened: dict[str, Any] = orjson.loads(record[: begin + len(_INPUT)] + record[end:])
-            return shortened
-    whole: dict[str, Any] = orjson.loads(record)
-    return whole
+        try:
+            return _object(record[: begin + len(_INPUT)] + record[end:])
+        except orjson.JSONDecodeError:
+            return _object(record)
+    return _object(record)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(text)
+    return read
