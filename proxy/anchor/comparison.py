@@ -40,6 +40,7 @@ class Comparison:
         self.chain_head = head
         self._previous = head
         """Head stored with the row before."""
+        self._waited = False
         self.strays: dict[int, Stray] = {}
         self.expected: dict[int, bytes] = {}
         """The chain's leaves where the spool has strays or nothing."""
@@ -82,7 +83,10 @@ class Comparison:
                 self._found(FindingKind.RECORD_MISSING, gap, None, "is missing; it was not anchored yet")
             gapless = row.index == index
             index = row.index + 1
-            follows = hashlib.sha256(self._previous + row.leaf).digest() == row.head
+            # Where the last anchored one was moved away, the chain still says what the first one here follows from.
+            heads = (self._previous,) if self._waited else (self._previous, self.chain_head)
+            follows = any(hashlib.sha256(head + row.leaf).digest() == row.head for head in heads)
+            self._waited = True
             if hashlib.sha256(b"\x00" + row.salt + row.body).digest() != row.leaf:
                 self._changed(row, FindingKind.RECORD_CHANGED, "does not give the leaf beside it")
             else:
