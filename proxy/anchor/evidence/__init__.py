@@ -11,6 +11,7 @@ the chain before it was read back); a bundle made to hurt its reader (every leng
 from proxy.anchor.evidence.auditors import Auditor, AuditorKey, load_auditor, load_auditor_key, write_keys
 from proxy.anchor.evidence.bundle import Header, Opened, Sealed, header_of, open_bundle, rewrap, seal_bundle
 from proxy.anchor.evidence.cid import cid_of, is_cid
+from proxy.anchor.evidence.custody import Listed, fetch, listed, published_before, rewrap_bundle
 from proxy.anchor.evidence.folder import Erasure, EvidenceStore, FolderStore
 from proxy.anchor.evidence.kubo import KuboStore
 from proxy.anchor.evidence.kubo_client import KuboClient
@@ -29,17 +30,22 @@ __all__ = [
     "Header",
     "KuboClient",
     "KuboStore",
+    "Listed",
     "Opened",
     "PublisherSettings",
     "Sealed",
     "cid_of",
+    "fetch",
     "header_of",
     "is_cid",
+    "listed",
     "load_auditor",
     "load_auditor_key",
     "open_bundle",
     "open_store",
+    "published_before",
     "rewrap",
+    "rewrap_bundle",
     "seal_bundle",
     "write_keys",
 ]

@@ -130,7 +130,8 @@ def open_bundle(content: bytes, envelope: bytes, key: AuditorKey) -> Opened:
     if not separator or header is None:
         raise _unreadable("its first line is no header")
     said, keys = _parse_envelope(envelope)
-    if said != {"cid": cid_of(content), "format": KEYS_FORMAT, **header.to_wire()}:
+    # Compared as written: to Python, False and 0 and 0.0 are one.
+    if encode(said) != encode({"cid": cid_of(content), "format": KEYS_FORMAT, **header.to_wire()}):
         raise _unreadable("its envelope is another's")
     padded = _decrypt(sealed, _unwrap(keys, line, key), hashlib.sha256(line).digest())
     length = int.from_bytes(padded[:8], "big")
@@ -160,6 +161,14 @@ def header_of(envelope: bytes) -> Header:
     if header is None:
         raise _unreadable("its envelope is malformed")
     return header
+
+
+def auditors_of(envelope: bytes) -> tuple[str, ...]:
+    """Ids of those who may open a bundle, as its envelope says.
+
+    :raises EvidenceError: ``UNREADABLE``
+    """
+    return tuple(one.get("auditor", "") for one in _parse_envelope(envelope)[1])
 
 
 def _envelope(header: Header, cid: str, key: bytes, auditors: Sequence[Auditor]) -> bytes:
@@ -207,6 +216,7 @@ def _parse_envelope(envelope: bytes) -> tuple[JsonObject, list[dict[str, str]]]:
         keys = said.pop("keys")
         if not all(type(one) is dict and all(type(value) is str for value in one.values()) for one in keys):
             raise ValueError("keys")
+        encode(said)  # has to be possible, for what is done with it
         return said, keys
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _unreadable("its envelope is malformed") from None

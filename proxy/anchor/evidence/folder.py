@@ -91,21 +91,33 @@ class FolderStore:
             raise EvidenceError(EvidenceFault.STORE, f"{folder} is no folder of evidence")
 
     @classmethod
-    def prepared(cls, folder: Path) -> Self:
-        """For the one process that makes bundles: the folder is made, and what an earlier run left half done goes.
+    def made(cls, folder: Path) -> Self:
+        """The folder, made where it is not there.
 
-        :raises EvidenceError: ``STORE``: the folder cannot be used
+        :raises EvidenceError: ``STORE``: it cannot be used
         """
         try:
             for name in (_CONTENT, _KEYS, _ERASED):
                 (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _store(error) from error
+        return cls(folder)
+
+    @classmethod
+    def prepared(cls, folder: Path) -> Self:
+        """For the one process that makes bundles: what an earlier run left half done goes too.
+
+        :raises EvidenceError: ``STORE``: the folder cannot be used
+        """
+        store = cls.made(folder)
+        try:
+            for name in (_CONTENT, _KEYS, _ERASED):
                 for draft in (folder / name).glob(f"*{_DRAFT}"):
                     draft.unlink()
         except OSError as error:
             raise _store(error) from error
-        store = cls(folder)
         for cid in store.erasures():
-            store.remove(cid)  # what an erasure that was interrupted left behind
+            store.remove(cid)
         return store
 
     def put(self, cid: str, content: bytes, envelope: bytes) -> None:
@@ -141,10 +153,14 @@ class FolderStore:
         return self._listed(_ERASED) if (self._folder / _ERASED).is_dir() else []
 
     def erase(self, cid: str, reason: str, now: datetime) -> None:
-        note = encode({"cid": cid, "time": wire_time(now), "reason": reason})
         # The note first: a crash in between leaves a bundle that says it is erased, and is when asked again.
-        self._write(self._path(_ERASED, cid), note)
+        self.note_erased(cid, Erasure(time=wire_time(now), reason=reason))
         self.remove(cid)
+
+    def note_erased(self, cid: str, erasure: Erasure) -> None:
+        """:raises EvidenceError: ``STORE``"""
+        note = encode({"cid": cid, "time": erasure.time, "reason": erasure.reason})
+        self._write(self._path(_ERASED, cid), note)
 
     def remove(self, cid: str) -> None:
         try:
@@ -156,7 +172,7 @@ class FolderStore:
 
     def erased(self, cid: str) -> Erasure | None:
         """What was noted when it was erased."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, EvidenceError):
             said = orjson.loads(_read_file(self._path(_ERASED, cid), 2**16))
             return Erasure(time=str(said["time"]), reason=str(said["reason"]))
         return None

@@ -128,7 +128,8 @@ def _asking(what: str) -> Iterator[None]:
     except (exceptions.Error, requests.RequestException, OSError) as error:
         reason = str(error) if isinstance(error, _BoundsError) else type(error).__name__
         raise EvidenceError(EvidenceFault.STORE, f"Kubo, asked {what}, failed: {reason}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, StopIteration) as error:
+        # What the library meets in an answer that it does not expect.
         raise EvidenceError(EvidenceFault.STORE, f"Kubo, asked {what}, gave no answer of that form") from error
 
 
