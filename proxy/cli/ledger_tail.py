@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -15,8 +15,8 @@ from proxy.config import load_site, site_path
 from proxy.model import JsonObject, RecordRow
 from proxy.record.reader import OriginReader, current_reader
 
-POLL_S = 0.3
-_ROWS = 256
+POLL_S: Final = 0.3
+_ROWS: Final = 256
 
 
 def tail(
@@ -77,7 +77,7 @@ def _show(row: RecordRow, origin: bytes, final: int, as_json: bool) -> None:
         body = orjson.loads(row.body)
     if as_json:
         line: JsonObject = {"origin": origin.hex(), "index": row.index, "final": row.index < final, "record": body}
-        typer.echo(orjson.dumps(line))
+        typer.echo(orjson.dumps(line).decode("utf-8"))
         return
     standing = "final" if row.index < final else "waits"
     words = " ".join(str(word) for word in _words(body) if word)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -48,6 +49,9 @@ from proxy.cli.ledger_parts import (
     word,
 )
 from proxy.model import JsonObject, JsonValue
+
+_RECEIPT: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
+"""A compact JWS, whose header is a JSON object."""
 
 
 def verify_ledger(
@@ -104,7 +108,7 @@ def check_one_receipt(
     """Hold the site to a receipt, with nothing of the site's: does the chain hold what was signed?"""
     chain = chain_of(config, dir, trust_file, rpc, finality)
     trust = load_trust(trust_file or default_trust(dir))
-    given = [receipt] if receipt.count(".") == 2 and not Path(receipt).is_file() else lines(Path(receipt))
+    given = [receipt] if _RECEIPT.fullmatch(receipt) else lines(Path(receipt))
     with ExitStack() as stack:
         facts = collect_facts(chain.client(stack), finality=chain.finality)
         verdict = check_receipt(given[0] if given else "", facts)
