@@ -13,6 +13,8 @@ TOLERANCE: Final = timedelta(seconds=60)
 """Between two clocks, and between the arrival of a request and the record of its decision."""
 _EXPLAINED: Final = timedelta(seconds=10)
 """Within this the clock watch of the proxy has seen a jump."""
+_NEVER: Final = "~"
+"""Sorts behind every time."""
 _LENGTH: Final = len("2026-11-22T19:40:00.123Z")
 
 
@@ -31,18 +33,21 @@ class Times:
         self._findings = findings
         self._origin = b""
         self._latest = ""
-        self._block = ""
+        self._block = _NEVER
         self._jump: _Jump | None = None
 
     def block(self, seconds: int | None) -> None:
         """What comes next was anchored at this time, ``None``: not yet."""
-        self._block = "" if seconds is None else wire_time(datetime.fromtimestamp(seconds, UTC) + TOLERANCE)
+        self._block = _NEVER if seconds is None else wire_time(datetime.fromtimestamp(seconds, UTC) + TOLERANCE)
 
     def take(self, origin: bytes, index: int, body: dict[str, Any]) -> None:
         time = body.get("time")
         if type(time) is not str or len(time) != _LENGTH:
             return
-        if self._block and time > self._block:
+        if origin == self._origin and self._latest <= time <= self._block and self._jump is None:
+            self._latest = time
+            return
+        if time > self._block:
             self._findings.add(
                 FindingKind.RECORD_AFTER_BLOCK,
                 f"Record {index} says {time} and stands in a block from before {self._block}.",
