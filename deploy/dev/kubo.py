@@ -11,10 +11,17 @@ from typing import Any, Final
 
 import requests
 
-from deploy.dev.layout import StackError, tool, write_secret
+from deploy.dev.layout import Layout, StackError, tool, write_secret
 from deploy.dev.process import Child
+from proxy.anchor.evidence import AuditorKey, write_keys
 
 SWARM_KEY: Final = "swarm.key"
+
+
+def prepare_auditor(layout: Layout) -> None:
+    """Keys of the stack's auditor, made the first time."""
+    if not layout.auditor_key.exists():
+        write_keys(layout.keys, "auditor", AuditorKey.generate())
 
 
 def kubo_url(port: int) -> str:

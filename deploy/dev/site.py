@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.dev import opa
 from deploy.dev.issuer import SITE, issuer_url
+from deploy.dev.kubo import kubo_url
 from deploy.dev.layout import DOMAIN, Layout, Ports
 
 ACTIONS = (
@@ -29,6 +30,7 @@ MANAGED_POLICIES = {
 }
 """Names of the management system's policies, and the attributes they tell."""
 POSTURE_VALID_S = 7200
+EVIDENCE_WAIT_S = 2
 Overrides = Mapping[str, Mapping[str, Any]]
 """Section -> key -> value, laid over what the stack would write: a relay's address, tighter limits."""
 
@@ -44,6 +46,7 @@ def site_settings(
     chain_id: int,
     posture_valid_s: int = POSTURE_VALID_S,
     with_opa: bool = False,
+    with_kubo: bool = False,
     overrides: Overrides | None = None,
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {
@@ -75,6 +78,12 @@ def site_settings(
             "confirmations": 2,
             "max_wait_s": 1,
             "status_file": layout.anchor_status.name,
+        },
+        "evidence": {
+            "directory": layout.evidence.name,
+            "auditors": ["keys/auditor.pub"],
+            "max_wait_s": EVIDENCE_WAIT_S,
+            **({"store": "kubo", "kubo_url": kubo_url(ports.kubo)} if with_kubo else {}),
         },
     }
     if with_credentials:

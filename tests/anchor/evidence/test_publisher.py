@@ -65,13 +65,13 @@ def publishers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EvidencePublish
 @pytest.fixture
 def make(publishers: list[EvidencePublisher], spool: SpoolFile, store: Trying) -> Callable[..., EvidencePublisher]:
     def one(
-        reader: Callable[[bytes], SpoolReader] = partial(OriginReader, spool.folder),
+        reader: Callable[[bytes], SpoolReader] | None = None,
         opened: Callable[[], FolderStore] = lambda: store,
         **settings: float,
     ) -> EvidencePublisher:
         publishers.append(
             EvidencePublisher(
-                reader=reader,
+                reader=reader or partial(OriginReader, spool.folder),
                 store=opened,
                 auditors=[KEY.auditor],
                 settings=PublisherSettings(**{"max_records": 4, "max_wait_s": 0.0, **settings}),  # type: ignore[arg-type]
@@ -143,8 +143,8 @@ def test_few_records_wait_for_more(make: Make, spool: SpoolFile) -> None:
     nothing(publisher, spool.origin, 0, 3, 0.2)
     assert wanted(publisher, spool.origin, 0, 3).count == 3
     patient = make(max_wait_s=3600)
-    nothing(patient, spool.origin, 0, 3)
-    assert wanted(patient, spool.origin, 0, 4).count == 4
+    nothing(patient, spool.origin, 8, 11)
+    assert wanted(patient, spool.origin, 8, 12).count == 4
 
 
 def test_bundle_ends_before_it_is_too_large(make: Make, spool: SpoolFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,9 +227,7 @@ def test_slow_store_holds_up_nobody(make: Make, spool: SpoolFile, store: Trying)
     assert wanted(publisher, spool.origin, 0, 20).first == 0
 
 
-def test_made_for_where_the_chain_was_it_is_not_offered_where_it_is(
-    make: Make, spool: SpoolFile, store: Trying
-) -> None:
+def test_made_for_where_the_chain_was_is_not_offered_where_it_is(make: Make, spool: SpoolFile, store: Trying) -> None:
     store.held = threading.Event()
     publisher = make()
     publisher.next(spool.origin, 0, 20)
