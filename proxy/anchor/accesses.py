@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from proxy import commitment
+from proxy.anchor.standing import ends
 from proxy.model import JsonObject, Kind, RecordRow
 from proxy.ports import SpoolReader
 
@@ -121,11 +122,8 @@ def accesses(question: Question, readers: Mapping[bytes, SpoolReader], progress:
 
 
 def _rows(readers: Mapping[bytes, SpoolReader], progress: Progress) -> Iterator[tuple[bytes, RecordRow]]:
-    for origin, reader in readers.items():
-        end = reader.count()
-        heir = next((each for each in readers.values() if each.predecessor == origin), None)
-        if heir is not None and heir.agreed is not None:
-            end = min(end, heir.agreed)  # the successor carries what comes behind
+    for origin, end in ends(readers).items():
+        reader = readers[origin]
         for first in range(reader.floor(), end, ROWS):
             rows = reader.rows(first, min(ROWS, end - first))
             progress(len(rows))

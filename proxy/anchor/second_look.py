@@ -10,6 +10,7 @@ import orjson
 
 from proxy.anchor.findings import FindingKind, Findings
 from proxy.anchor.laws import Late, Laws
+from proxy.anchor.standing import ends
 from proxy.model import Kind
 from proxy.ports import SpoolReader
 
@@ -41,8 +42,8 @@ def look_again(laws: Laws, findings: Findings, readers: Mapping[bytes, SpoolRead
 
 
 def _backwards(readers: Mapping[bytes, SpoolReader]) -> Iterator[tuple[bytes, int, dict[str, Any]]]:
-    for origin, reader in reversed(list(readers.items())):
-        end, floor = reader.count(), reader.floor()
+    for origin, end in reversed(ends(readers).items()):
+        reader, floor = readers[origin], readers[origin].floor()
         while end > floor:
             first = max(floor, end - _ROWS)
             for row in reversed(reader.rows(first, end - first)):

@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from web3 import Web3
 
 from proxy.__main__ import main
-from proxy.anchor import ChainFacts
 from proxy.anchor.evidence import write_keys
 from tests.anchor.chains import Anvil
 from tests.anchor.conftest import CHAIN_ID, new_ledger
+from tests.anchor.lying import LyingNode
 from tests.anchor.published import Published, published
 from tests.anchor.spools import TIME, SpoolFile, identity
 from tests.anchor.test_receipts import receipt_for
@@ -278,12 +279,28 @@ def test_trust_file_stays_as_it_is_after_a_failed_verification(
     assert trust.read_bytes() == before
 
 
-def test_nodes_that_differ_are_named_by_number(
-    auditor: tuple[Auditor, Published], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ChainFacts, "same_as", lambda self, other: False)
-    text = run("ledger", "verify", *auditor[0].all, "--rpc", auditor[0].rpc, status=1)
-    assert "nodes-differ: Node 1" in text
+def test_nodes_that_differ_are_named_by_number(auditor: tuple[Auditor, Published]) -> None:
+    mine, made = auditor
+    with LyingNode(mine.rpc, made.own.state.head.hex(), "ab" * 32) as node:
+        assert "nodes-differ: Node 1" in run("ledger", "verify", *mine.all, "--rpc", node.url, status=1)
+        assert node.lies > 0
+        alone = replace(mine, rpc=node.url)
+        assert "chain-inconsistent" in run("ledger", "verify", *alone.all, status=1)
+
+
+def test_node_that_exchanges_a_leaf_or_hides_an_origin_contradicts_itself(auditor: tuple[Auditor, Published]) -> None:
+    mine, made = auditor
+    leaf = next(iter(made.own.batches())).leaf(6)
+    receipt = receipt_for(made.spool, 6)
+    with LyingNode(mine.rpc, leaf.hex(), "cd" * 32) as node:
+        alone = replace(mine, rpc=node.url)
+        assert "evidence-contradicts-chain" in run("ledger", "verify", *alone.all, status=1)
+        assert "receipt contradicted" in run("ledger", "check-receipt", receipt, *alone.chain, status=1)
+        assert "chain-inconsistent" in run("ledger", "check-receipt", receipt, *alone.chain, status=1)
+    opened = Web3.keccak(text="Opened(bytes32,address,bytes32,bytes32,uint256,bytes32)").hex()
+    with LyingNode(mine.rpc, opened, "00" * 32, asked=True) as node:
+        text = run("ledger", "verify", *replace(mine, rpc=node.url).all, status=1)
+        assert "is in the contract's views and not its events" in text
 
 
 def test_receipt_is_checked_by_its_holder_alone(auditor: tuple[Auditor, Published], tmp_path: Path) -> None:

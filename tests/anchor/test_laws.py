@@ -125,6 +125,23 @@ def test_below_the_floor_of_a_pruned_spool_nobody_is_accused() -> None:
     assert judged(Rows([*pairs(1, 5), outcome(identity(90))], floor=4), since=10) == {}
 
 
+def test_what_a_successor_carries_is_not_taken_for_a_repetition() -> None:
+    old, new = Rows(pairs(1, 10)), Rows([*pairs(6, 5), *pairs(20, 10), outcome(identity(6))])
+    new.origin, new.predecessor, new.agreed = b"\2" * 32, ORIGIN, 10
+    readers = {ORIGIN: old, new.origin: new}
+    findings = Findings()
+    laws = Laws(findings, 2)
+    for row in old.all[:10]:
+        laws.take(ORIGIN, row)
+    for row in new.all:
+        laws.take(new.origin, row)
+    look_again(laws, findings, readers)
+    # The last one is a second outcome; those that stand in both files are not.
+    assert [(one.kind, one.origin, one.indexes) for one in findings.listed] == [
+        (Kind.OUTCOME_REPEATED, new.origin, (30,))
+    ]
+
+
 def test_more_late_records_than_are_kept_are_named_at_once() -> None:
     findings = Findings()
     laws = Laws(findings, 1)
