@@ -20,23 +20,26 @@ class _Leaves:
 
 
 def check_events(trust: Trust, chain: ChainFacts, origin: bytes) -> list[Finding]:
-    """What speaks against the origin's events: they do not give its head, or not what was verified before.
+    """What speaks against the events of an origin and its successors: they do not give its head, or not what was
+    verified before.
 
     :raises ChainError: events could not be fetched
     """
-    facts = chain.origins.get(origin)
-    if facts is None:
-        return []
     findings = Findings()
-    leaves = _Leaves(commitment.genesis(chain.chain_id, chain.contract, origin))
-    follow(
-        facts,
-        leaves,
-        leaves.take,
-        trusted=trust.origins.get(origin),
-        start=None,
-        final=chain.final,
-        upto=facts.state.count,
-        findings=findings,
-    )
+    seen: set[bytes] = set()
+    facts = chain.origins.get(origin)
+    while facts is not None and facts.origin not in seen:
+        seen.add(facts.origin)
+        leaves = _Leaves(commitment.genesis(chain.chain_id, chain.contract, facts.origin))
+        follow(
+            facts,
+            leaves,
+            leaves.take,
+            trusted=trust.origins.get(facts.origin),
+            start=None,
+            final=chain.final,
+            upto=facts.state.count,
+            findings=findings,
+        )
+        facts = chain.origins.get(facts.state.successor or b"")
     return findings.listed

@@ -86,7 +86,8 @@ class EvidenceCheck:
         self._progress = progress
         self.chain_head = b""
         self.records = 0
-        self._wrong: list[int] = []
+        self._wrong: tuple[int, int] | None = None
+        """First and last of the records that contradict the chain, of the run that was come upon last."""
         self._waiting: int | None = None
         """Block of the first final leaf without evidence."""
 
@@ -107,7 +108,7 @@ class EvidenceCheck:
             upto=facts.state.published,
             findings=self._findings,
         )
-        self._contradictions()
+        self._tell_wrong()
         self._unpublished(min(followed.count, limit))
         return OriginSummary(
             origin=facts.origin,
@@ -148,28 +149,32 @@ class EvidenceCheck:
             if row.leaf == leaf:
                 take(origin, row)
             else:
-                self._wrong.append(row.index)
+                self._contradicts(row.index)
         self.chain_head = head
 
     def _one(self, row: RecordRow, leaf: bytes) -> None:
         if row.leaf == leaf:
             self._laws.take(self._facts.origin, row)
         else:
-            self._wrong.append(row.index)
+            self._contradicts(row.index)
 
-    def _contradictions(self) -> None:
+    def _contradicts(self, index: int) -> None:
         """One finding for each run of records."""
-        start = 0
-        for place in range(1, len(self._wrong) + 1):
-            if place == len(self._wrong) or self._wrong[place] != self._wrong[place - 1] + 1:
-                first, last = self._wrong[start], self._wrong[place - 1]
-                self._findings.add(
-                    FindingKind.EVIDENCE_CONTRADICTS,
-                    f"Evidence of records {first} to {last} opens and holds other records than those anchored.",
-                    origin=self._facts.origin,
-                    indexes=(first, last),
-                )
-                start = place
+        if self._wrong is not None and index == self._wrong[1] + 1:
+            self._wrong = (self._wrong[0], index)
+            return
+        self._tell_wrong()
+        self._wrong = (index, index)
+
+    def _tell_wrong(self) -> None:
+        if self._wrong is not None:
+            first, last = self._wrong
+            self._findings.add(
+                FindingKind.EVIDENCE_CONTRADICTS,
+                f"Evidence of records {first} to {last} opens and holds other records than those anchored.",
+                origin=self._facts.origin,
+                indexes=self._wrong,
+            )
 
     def _unpublished(self, end: int) -> None:
         published = self._facts.state.published
