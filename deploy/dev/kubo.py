@@ -11,17 +11,25 @@ from typing import Any, Final
 
 import requests
 
-from deploy.dev.layout import Layout, StackError, tool, write_secret
+from deploy.dev.layout import Layout, Ports, StackError, tool, write_secret
 from deploy.dev.process import Child
 from proxy.anchor.evidence import AuditorKey, write_keys
 
 SWARM_KEY: Final = "swarm.key"
+WAIT_S: Final = 2
+"""How long records wait for more before they become evidence."""
 
 
-def prepare_auditor(layout: Layout) -> None:
-    """Keys of the stack's auditor, made the first time."""
+def evidence_settings(layout: Layout, ports: Ports, *, with_kubo: bool) -> dict[str, Any]:
+    """``[evidence]``, and the keys of the stack's auditor."""
     if not layout.auditor_key.exists():
         write_keys(layout.keys, "auditor", AuditorKey.generate())
+    return {
+        "directory": layout.evidence.name,
+        "auditors": ["keys/auditor.pub"],
+        "max_wait_s": WAIT_S,
+        **({"store": "kubo", "kubo_url": kubo_url(ports.kubo)} if with_kubo else {}),
+    }
 
 
 def kubo_url(port: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy.dev import opa
 from deploy.dev.issuer import SITE, issuer_url
-from deploy.dev.kubo import kubo_url
+from deploy.dev.kubo import evidence_settings
 from deploy.dev.layout import DOMAIN, Layout, Ports
 
 ACTIONS = (
@@ -30,7 +30,6 @@ MANAGED_POLICIES = {
 }
 """Names of the management system's policies, and the attributes they tell."""
 POSTURE_VALID_S = 7200
-EVIDENCE_WAIT_S = 2
 Overrides = Mapping[str, Mapping[str, Any]]
 """Section -> key -> value, laid over what the stack would write: a relay's address, tighter limits."""
 
@@ -79,12 +78,7 @@ def site_settings(
             "max_wait_s": 1,
             "status_file": layout.anchor_status.name,
         },
-        "evidence": {
-            "directory": layout.evidence.name,
-            "auditors": ["keys/auditor.pub"],
-            "max_wait_s": EVIDENCE_WAIT_S,
-            **({"store": "kubo", "kubo_url": kubo_url(ports.kubo)} if with_kubo else {}),
-        },
+        "evidence": evidence_settings(layout, ports, with_kubo=with_kubo),
     }
     if with_credentials:
         settings["archive"]["credentials_file"] = layout.credentials.name

@@ -144,7 +144,6 @@ class DevStack:
                 2,
             )
         self.pki.prepare()
-        kubo.prepare_auditor(self.layout)
         self._say("certificates and revocation list are there")
         self._run(chain.chain_child(self.layout, self.ports, block_s=self._block_s))
         self.contract = chain.deploy_ledger(self.layout, self.ports)

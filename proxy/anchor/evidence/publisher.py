@@ -31,6 +31,7 @@ OK: Final = "ok"
 _STEP: Final = 256
 _POLL_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 30.0
+_CLOSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,8 @@ class EvidencePublisher:
         with self._lock:
             self._stopping = True
             self._lock.notify()
-        self._thread.join()
+        # Not for longer: what a store does meanwhile is done again by the next run.
+        self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
         failures = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,23 @@ import ipfshttpclient
 import pytest
 import requests
 
-from proxy.anchor.evidence import AuditorKey, FolderStore, Sealed, cid_of, open_bundle
+from deploy.dev.kubo import kubo_child
+from proxy.anchor.evidence import (
+    AuditorKey,
+    EvidencePublisher,
+    FolderStore,
+    PublisherSettings,
+    Sealed,
+    cid_of,
+    open_bundle,
+)
 from proxy.anchor.evidence import kubo_client as module
+from proxy.anchor.evidence import publisher as publishing
 from proxy.anchor.evidence.kubo_client import ADD
 from proxy.errors import EvidenceError, EvidenceFault
-from tests.anchor.evidence.conftest import free_port, kubo_store, sealed
+from proxy.record.reader import OriginReader
+from tests.anchor.evidence.conftest import free_port, ipfs, kubo_store, sealed
+from tests.anchor.spools import SpoolFile
 from tests.simulators.kubo import PRIVATE, Handler, SimulatedKubo, Speak, simulated_kubo
 
 NOW = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
@@ -115,6 +128,44 @@ def test_what_the_client_does_to_a_real_kubo_as_it_comes(kubo: str) -> None:
     for gone in (lambda: client.object.stat(cid_of(b"hello")), lambda: list(client.dht.findprovs(cid_of(b"hello")))):
         with pytest.raises(ipfshttpclient.exceptions.ErrorResponse, match="removed"):
             gone()
+
+
+def test_kubo_that_goes_and_comes_back_holds_up_nobody_and_gets_everything(
+    folder: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ipfs()
+    monkeypatch.setattr(publishing, "_POLL_S", 0.02)
+    (tmp_path / "spool").mkdir()
+    spool = SpoolFile(tmp_path / "spool", 31337, b"\xc0" * 20)
+    spool.fill(4)
+    port = free_port()
+    child = kubo_child(tmp_path / "repo", tmp_path / "log", port)
+    child.start()
+    child.kill()
+    store = kubo_store(folder, f"http://127.0.0.1:{port}")
+    publisher = EvidencePublisher(
+        reader=partial(OriginReader, spool.folder),
+        store=lambda: store,
+        auditors=[KEY.auditor],
+        settings=PublisherSettings(max_records=4, max_wait_s=0.0),
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while publisher.status == "ok":
+            assert time.monotonic() < deadline
+            assert publisher.next(spool.origin, 0, 8) is None
+            time.sleep(0.01)
+        assert publisher.status.startswith("Kubo, asked its configuration, failed")
+        child.start()
+        for published in (0, 4):
+            while (ready := publisher.next(spool.origin, published, 8)) is None:
+                assert time.monotonic() < deadline, publisher.status
+                time.sleep(0.01)
+            opened = open_bundle(store.content(ready.cid), store.envelope(ready.cid), KEY)
+            assert (opened.header.first, len(opened.records)) == (published, 4)
+    finally:
+        publisher.close()
+        child.stop()
 
 
 # ------------------------------------------------------------------------------------------ not private

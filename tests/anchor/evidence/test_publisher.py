@@ -275,3 +275,19 @@ def test_closed_while_the_store_fails_it_ends(make: Make, spool: SpoolFile, stor
     began = time.monotonic()
     publisher.close()
     assert time.monotonic() - began < 2
+
+
+def test_closed_while_the_store_is_silent_it_is_not_waited_for(
+    make: Make, spool: SpoolFile, store: Trying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.1)
+    store.held = threading.Event()
+    publisher = make()
+    publisher.next(spool.origin, 0, 20)
+    until(lambda: store.puts == 1)
+    began = time.monotonic()
+    publisher.close()
+    assert time.monotonic() - began < 2
+    store.held.set()
+    monkeypatch.undo()
+    publisher.close()
