@@ -36,6 +36,7 @@ from proxy.cli.ledger_parts import (
     spools,
     trust_for,
 )
+from proxy.cli.ledger_verify import compared
 from proxy.errors import ConfigurationError
 from proxy.model import wire_time
 from proxy.ports import SpoolReader
@@ -74,7 +75,8 @@ def report(
     with ExitStack() as stack:
         facts = collect_facts(chain.client(stack), finality=chain.finality)
         _, trust = trust_for(trust_file, dir, facts)
-        notes += [each.sentence for each in verify_chain(trust, facts).findings if not each.informational]
+        doubts = [*compared(stack, chain, facts), *verify_chain(trust, facts).findings]
+        notes += [each.sentence for each in doubts if not each.informational]
         readers: Mapping[bytes, SpoolReader]
         findings = Findings()
         if source is None:

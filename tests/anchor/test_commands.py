@@ -336,9 +336,23 @@ def test_report_from_evidence_and_from_the_spool_say_the_same(auditor: tuple[Aud
     assert all(each["intact"] and each["final"] for each in ours["accesses"])
     theirs = json.loads(run("ledger", "report", "--study", "1.2.3", *stack.site, "--format", "json"))
     assert len(theirs["accesses"]) == 10
+    told = run("ledger", "report", "--study", "1.2.3", *auditor[0].all, "--rpc", auditor[0].rpc, "--format", "csv")
+    assert told.count("\n") == 31
     text = run("ledger", "report", "--study", "1.2.3", *stack.site)
     assert "10 accesses" in text
     assert "urn:dicomward:device:radiologist" in text
+
+
+def test_report_with_a_bundle_missing_is_not_the_whole_answer(
+    auditor: tuple[Auditor, Published], tmp_path: Path
+) -> None:
+    mine, made = auditor
+    evidence = tmp_path / "evidence"
+    shutil.copytree(made.evidence, evidence)
+    (evidence / "content" / made.publications[0].cid).unlink()
+    told = run("ledger", "report", "--study", "1.2.3", *replace(mine, evidence=str(evidence)).all, status=1)
+    assert "NOTE  Evidence of records 0 to 15" in told
+    assert "22 accesses" in told
 
 
 def test_report_is_written_for_its_owner_alone_and_replaces_nothing(stack: Stack, tmp_path: Path) -> None:
