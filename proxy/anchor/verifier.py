@@ -18,7 +18,7 @@ are compared by the caller, and heads are recomputed), and records that were nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from proxy.anchor.comparison import Comparison
 from proxy.anchor.evidence import AuditorKey, EvidenceStore
@@ -45,14 +45,16 @@ def verify(
     progress: Progress = _silent,
     *,
     full: bool = False,
+    only: Collection[bytes] = (),
 ) -> Report:
     """``spools``: readers by origin, oldest first. ``progress`` is told how many records were read.
 
     :param full: read again what the trust file holds as verified
+    :param only: origins whose records, and those of their successors, are looked at; empty for all
     :raises ChainError: events could not be fetched
     :raises SpoolError: rows could not be read
     """
-    run = _Verification(trust, chain, full=full, progress=progress)
+    run = _Verification(trust, chain, full=full, only=only, progress=progress)
     run.chain_and_origins(spools)
     run.spools(spools)
     return run.report(spools)
@@ -66,29 +68,33 @@ def verify_evidence(
     progress: Progress = _silent,
     *,
     full: bool = False,
+    only: Collection[bytes] = (),
 ) -> Report:
     """The same from evidence alone: nothing of the site's host is needed.
 
     :raises ChainError: events could not be fetched
     :raises EvidenceError: ``STORE``: the store could not be asked
     """
-    run = _Verification(trust, chain, full=full, progress=progress)
+    run = _Verification(trust, chain, full=full, only=only, progress=progress)
     run.chain_and_origins({})
     return run.report(run.evidence(store, key))
 
 
 def verify_chain(trust: Trust, chain: ChainFacts) -> Report:
     """Steps 1 and 2 alone."""
-    run = _Verification(trust, chain, full=False, progress=_silent)
+    run = _Verification(trust, chain, full=False, only=(), progress=_silent)
     run.chain_and_origins({})
     return run.report({})
 
 
 class _Verification:
-    def __init__(self, trust: Trust, chain: ChainFacts, *, full: bool, progress: Progress) -> None:
+    def __init__(
+        self, trust: Trust, chain: ChainFacts, *, full: bool, only: Collection[bytes], progress: Progress
+    ) -> None:
         self._trust = trust
         self._chain = chain
         self._resume = not full
+        self._only = only
         self._progress = progress
         self._findings = Findings()
         self._laws = Laws(self._findings)
@@ -103,7 +109,7 @@ class _Verification:
         heirs = {reader.predecessor: reader for reader in spools.values() if reader.predecessor is not None}
         for facts in self._chain.origins.values():
             reader = spools.get(facts.origin)
-            if reader is None and not self._known(facts):
+            if not self._wanted(facts) or (reader is None and not self._known(facts)):
                 continue
             check = SpoolCheck(self._chain, facts, reader, self._findings, self._laws, self._progress)
             summary = check.run(
@@ -125,6 +131,8 @@ class _Verification:
     def evidence(self, store: EvidenceStore, key: AuditorKey) -> Mapping[bytes, SpoolReader]:
         readers: dict[bytes, SpoolReader] = {}
         for facts in self._chain.origins.values():
+            if not self._wanted(facts):
+                continue
             reader = evidence_reader(self._chain, facts, store, key, self._findings)
             readers[facts.origin] = reader
             check = EvidenceCheck(self._chain, facts, reader, self._findings, self._laws, self._progress)
@@ -169,12 +177,18 @@ class _Verification:
 
     def _known(self, facts: OriginFacts) -> bool:
         """The auditor knows it, or it descends from one that the auditor knows."""
+        return self._descends(facts, self._trust.origins)
+
+    def _wanted(self, facts: OriginFacts) -> bool:
+        return not self._only or self._descends(facts, self._only)
+
+    def _descends(self, facts: OriginFacts, origins: Collection[bytes]) -> bool:
         seen: OriginFacts | None = facts
-        while seen is not None:
-            if seen.origin in self._trust.origins:
-                return True
+        for _ in self._chain.origins:
+            if seen is None or seen.origin in origins:
+                break
             seen = self._chain.origins.get(seen.state.predecessor or b"")
-        return False
+        return seen is not None and seen.origin in origins
 
     def _origins(self, spools: Mapping[bytes, SpoolReader]) -> None:
         # 2.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Final
@@ -63,6 +64,7 @@ def verify_ledger(
     evidence_folder: EvidenceOption = None,
     key: AuditorOption = None,
     receipts: Annotated[Path | None, typer.Option(help="File of receipts to check, one a line.")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="Read this origin and its successors alone.")] = None,
     accept: Annotated[list[str] | None, typer.Option(help="Origin that the auditor has looked into.")] = None,
     remember: Annotated[bool, typer.Option(help="Note the verified heads in the trust file.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Read again what was verified before.")] = False,
@@ -71,12 +73,16 @@ def verify_ledger(
     """Recompute from every record to the chain's head. Exit status 1 if anything does not hold."""
     chain = chain_of(config, dir, trust_file, rpc, finality)
     accepted = frozenset(word(text) for text in accept or ())
+    only = [word(text) for text in origin or ()]
     source = evidence(chain.site, evidence_folder, key)
     with ExitStack() as stack:
         facts = collect_facts(chain.client(stack), finality=chain.finality)
         path, trust = trust_for(trust_file, dir, facts)
         trust = trust.accepting(accepted)
-        report = _from_spool(stack, chain, trust, facts, full) if source is None else _from(source, trust, facts, full)
+        if source is None:
+            report = _from_spool(stack, chain, trust, facts, full=full, only=only)
+        else:
+            report = _from_evidence(source, trust, facts, full=full, only=only)
         second = compared(stack, chain, facts)
         verdicts = [check_receipt(line, facts) for line in lines(receipts)]
     clean = report.clean and not second and all(verdict.good for verdict in verdicts)
@@ -157,17 +163,23 @@ def compared(stack: ExitStack, chain: Chain, facts: ChainFacts) -> list[Finding]
     ]
 
 
-def _from_spool(stack: ExitStack, chain: Chain, trust: Trust, facts: ChainFacts, full: bool) -> Report:
+def _from_spool(
+    stack: ExitStack, chain: Chain, trust: Trust, facts: ChainFacts, *, full: bool, only: Collection[bytes]
+) -> Report:
     readers = spools(stack, chain.site)
     with bar("verifying") as progress:
         task = progress.add_task("", total=sum(reader.count() - reader.floor() for reader in readers.values()))
-        return verify(trust, facts, readers, lambda records: progress.advance(task, records), full=full)
+        return verify(trust, facts, readers, lambda records: progress.advance(task, records), full=full, only=only)
 
 
-def _from(source: tuple[EvidenceStore, AuditorKey], trust: Trust, facts: ChainFacts, full: bool) -> Report:
+def _from_evidence(
+    source: tuple[EvidenceStore, AuditorKey], trust: Trust, facts: ChainFacts, *, full: bool, only: Collection[bytes]
+) -> Report:
     with bar("verifying") as progress:
         task = progress.add_task("", total=sum(each.state.published for each in facts.origins.values()))
-        return verify_evidence(trust, facts, *source, lambda records: progress.advance(task, records), full=full)
+        return verify_evidence(
+            trust, facts, *source, lambda records: progress.advance(task, records), full=full, only=only
+        )
 
 
 def _show_finding(finding: Finding) -> None:

@@ -15,6 +15,7 @@ from proxy.anchor.findings import Finding, Report, TrustedHead
 from proxy.anchor.findings import FindingKind as Kind
 from proxy.anchor.meanings import MEANINGS
 from proxy.anchor.trust import Trust, load_trust, save_trust
+from proxy.anchor.verifier import verify_evidence
 from proxy.errors import ConfigurationError
 from proxy.model import JsonObject
 from proxy.record import origin_file, pruning
@@ -110,6 +111,21 @@ def test_final_leaves_without_evidence_are_a_note_after_an_hour(copy: Published)
     (finding,) = only(report, Kind.EVIDENCE_UNPUBLISHED)
     assert finding.indexes == (published_, ANCHORED - 1)
     assert report.clean
+
+
+def test_one_site_of_several_on_a_contract_is_verified_alone(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one = published(ledger, tmp_path / "one")
+    other = published(ledger, tmp_path / "other")
+    one.facts = other.facts
+    trust = replace(one.trust(), origins=one.trust().origins | other.trust().origins)
+    store = FolderStore(one.evidence)
+    all_of_it = verify_evidence(trust, one.facts, store, one.key)
+    assert {each.origin for each in all_of_it.findings} == {other.origin}
+    alone = verify_evidence(trust, one.facts, store, one.key, only=[one.origin])
+    assert (alone.findings, alone.records) == ((), ANCHORED)
+    assert [each.origin for each in alone.origins] == [one.origin]
 
 
 # -------------------------------------------------------------------------------------- incremental
