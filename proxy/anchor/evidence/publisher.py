@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.anchor.evidence.auditors import Auditor
-from proxy.anchor.evidence.bundle import Header, header_of, seal_bundle
+from proxy.anchor.evidence.bundle import Header, Sealed, header_of, seal_bundle
 from proxy.anchor.evidence.folder import EvidenceStore
-from proxy.errors import DicomwardError, EvidenceError, IntegrityError
+from proxy.errors import DicomwardError, EvidenceError, EvidenceFault, IntegrityError
 from proxy.model import RecordRow
 from proxy.ports import SpoolReader
 
@@ -32,6 +32,7 @@ _STEP: Final = 256
 _POLL_S: Final = 0.5
 _MAX_BACKOFF_S: Final = 30.0
 _CLOSE_S: Final = 5.0
+_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,9 @@ class EvidencePublisher:
         self._lock = threading.Condition()
         self._place: _Place | None = None
         self._stored: dict[tuple[bytes, int], Stored] | None = None
-        """Bundles of an earlier run by origin and first record; ``None`` until the store was asked."""
+        """Bundles by origin and first record, also of earlier runs; ``None`` until the store was asked."""
+        self._sealed: tuple[tuple[bytes, int], Header, Sealed] | None = None
+        """What could not be stored yet."""
         self._since: float = 0.0
         self._ready: Stored | None = None
         self._stopping = False
@@ -158,12 +161,24 @@ class EvidencePublisher:
         store = self._store = self._store or self._open_store()
         if self._stored is None:
             self._stored = _list(store)
-        earlier = self._stored.pop((place.origin, place.published), None)
-        if earlier is not None and place.published + earlier.count <= place.final:
-            with suppress(EvidenceError):
-                store.content(earlier.cid)  # hashed: what was spoilt meanwhile is made anew
-                self._offer(place, earlier)
-                return
+        key = place.origin, place.published
+        earlier = self._stored.get(key)
+        if earlier is not None and place.published + earlier.count <= place.final and _whole(store, earlier.cid):
+            self._offer(place, earlier)
+            return
+        if self._sealed is None or self._sealed[0] != key or self._sealed[1].end > place.final:
+            self._sealed = (key, *self._seal(place))
+        _, header, sealed = self._sealed
+        store.put(sealed.cid, sealed.content, sealed.envelope)
+        self._sealed = None
+        logger.info("evidence stored", extra={"first": header.first, "end": header.end, "cid": sealed.cid})
+        ready = Stored(first=header.first, count=header.count, cid=sealed.cid)
+        self._stored[key] = ready
+        if len(self._stored) > _REMEMBERED:
+            del self._stored[next(iter(self._stored))]
+        self._offer(place, ready)
+
+    def _seal(self, place: _Place) -> tuple[Header, Sealed]:
         reader = self._reader(place.origin)
         try:
             rows = self._rows(reader, place)
@@ -176,10 +191,7 @@ class EvidencePublisher:
             )
         finally:
             reader.close()
-        sealed = seal_bundle(header, rows, self._auditors)
-        store.put(sealed.cid, sealed.content, sealed.envelope)
-        logger.info("evidence stored", extra={"first": header.first, "end": header.end, "cid": sealed.cid})
-        self._offer(place, Stored(first=header.first, count=header.count, cid=sealed.cid))
+        return header, seal_bundle(header, rows, self._auditors)
 
     def _offer(self, place: _Place, ready: Stored) -> None:
         with self._lock:
@@ -210,4 +222,18 @@ def _list(store: EvidenceStore) -> dict[tuple[bytes, int], Stored]:
         with suppress(EvidenceError):
             header = header_of(store.envelope(cid))
             found[header.origin, header.first] = Stored(first=header.first, count=header.count, cid=cid)
-    return found
+    return dict(sorted(found.items(), key=lambda one: one[1].first))
+
+
+def _whole(store: EvidenceStore, cid: str) -> bool:
+    """Whether what was stored is still there; what was spoilt or lost meanwhile is made anew.
+
+    :raises EvidenceError: ``STORE``: that is not known now
+    """
+    try:
+        store.content(cid)
+    except EvidenceError as error:
+        if error.fault is EvidenceFault.STORE:
+            raise
+        return False
+    return True

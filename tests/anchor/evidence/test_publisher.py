@@ -29,9 +29,17 @@ class Trying(FolderStore):
     failing = False
     held: threading.Event | None = None
     puts = 0
+    blind = False
+    tried: frozenset[str] = frozenset()
+
+    def content(self, cid: str) -> bytes:
+        if self.blind:
+            raise EvidenceError(EvidenceFault.STORE, "the daemon is away")
+        return super().content(cid)
 
     def put(self, cid: str, content: bytes, envelope: bytes) -> None:
         self.puts += 1
+        self.tried |= {cid}
         if self.held is not None:
             assert self.held.wait(WITHIN_S)
         if self.failing:
@@ -197,7 +205,43 @@ def test_store_that_fails_is_tried_again_and_told_of(make: Make, spool: SpoolFil
     store.failing = False
     assert wanted(publisher, spool.origin, 0, 20).first == 0
     until(lambda: publisher.status == "ok")
+    assert store.tried == set(store.cids()), "the same each time: failures leave nothing behind"
     assert len(store.cids()) == 1
+
+
+def test_store_that_cannot_tell_now_is_asked_again_and_no_second_bundle_is_made(
+    make: Make, spool: SpoolFile, store: Trying
+) -> None:
+    first = make()
+    ready = wanted(first, spool.origin, 0, 20)
+    first.close()
+    store.blind = True
+    again = make()
+    again.next(spool.origin, 0, 20)
+    until(lambda: again.status == "the daemon is away")
+    store.blind = False
+    assert wanted(again, spool.origin, 0, 20) == ready
+    assert store.cids() == [ready.cid]
+
+
+def test_after_a_reorganisation_the_same_bundles_are_named_again(make: Make, spool: SpoolFile, store: Trying) -> None:
+    publisher = make()
+    first = wanted(publisher, spool.origin, 0, 20)
+    second = wanted(publisher, spool.origin, 4, 20)
+    assert wanted(publisher, spool.origin, 0, 20) == first
+    assert wanted(publisher, spool.origin, 4, 20) == second
+    assert store.puts == 2
+
+
+def test_what_is_remembered_is_bounded(
+    make: Make, spool: SpoolFile, store: Trying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 2)
+    publisher = make()
+    for first in range(0, 20, 4):
+        assert wanted(publisher, spool.origin, first, 20).first == first
+    assert publisher._stored is not None
+    assert sorted(first for _, first in publisher._stored) == [12, 16]
 
 
 def test_store_that_cannot_be_opened_is_opened_later(make: Make, spool: SpoolFile, store: Trying) -> None:
