@@ -32,7 +32,8 @@ COLUMNS: Final = (
     "standing",
 )
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the wide forms, which some spreadsheets take for the same."""
 _STYLE: Final = (
     "body{font:11px sans-serif}table{border-collapse:collapse;width:100%}"
     "th,td{border:1px solid #999;padding:2px 4px;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
@@ -94,14 +95,19 @@ def as_html(accesses: Sequence[Access], title: str, notes: Sequence[str]) -> str
     head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
     rows = "".join(
         f'<tr class="{"allowed" if access.allowed else "denied"}">'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(access))
+        + "".join(f"<td>{_escaped(cell)}</td>" for cell in cells(access))
         + "</tr>\n"
         for access in accesses
     )
-    said = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    said = "".join(f"<p>{_escaped(note)}</p>" for note in notes)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{said}"
+        f"<title>{_escaped(title)}</title><style>{_STYLE}</style></head><body><h1>{_escaped(title)}</h1>{said}"
         f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></body></html>\n"
     )
+
+
+def _escaped(text: str) -> str:
+    """No markup, and no character that turns the direction of what is read."""
+    return html.escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))

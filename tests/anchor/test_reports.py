@@ -201,7 +201,7 @@ def test_record_that_was_changed_says_so() -> None:
     assert standing(access) == "CHANGED"
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", " =", "%", "|"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", " =", "%", "|", "\uff1d"])
 def test_csv_holds_no_formula(begin: str) -> None:
     formula = f'{begin}HYPERLINK("http://127.0.0.1/?" & A1)'
     (access,) = told(Question(subject=formula), [asked(1, "retrieve", study=S1, patient=P1, name=formula)])
@@ -237,3 +237,11 @@ def test_html_runs_nothing_and_loads_nothing() -> None:
     }
     assert not {"src", "href", "onerror"} & seen.attributes
     assert attack in seen.text
+
+
+def test_html_does_not_turn_the_direction_of_what_is_read() -> None:
+    name = "urn:\u202egnp.exe\x1b[2J"
+    (access,) = told(Question(subject=name), [asked(1, "retrieve", study=S1, patient=P1, name=name)])
+    page = as_html([access], "Accesses", [])
+    assert "urn:\ufffdgnp.exe\ufffd[2J" in page
+    assert "\u202e" not in page
