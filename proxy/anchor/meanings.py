@@ -16,9 +16,7 @@ class Meaning:
 
 _ASK_REGISTRAR: Final = "Ask the registrar, not over this node, and compare with what was agreed."
 _OTHER_NODE: Final = "Ask another node, not the site's. Where it says the same, treat the chain as forged."
-_TAMPERED: Final = (
-    "Keep the spool as it is, compare with evidence and receipts, and ask who had access to the host."
-)
+_TAMPERED: Final = "Keep the spool as it is, compare with evidence and receipts, and ask who had access to the host."
 _ASK_SITE: Final = "Ask the site for the bundle, or for another that it has to publish in its place."
 _SITE_FAULT: Final = "Report it to the site: its proxy never writes this."
 _NOTHING: Final = "Nothing."

@@ -29,9 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 TrustOption = Annotated[Path | None, typer.Option("--trust", help="The auditor's trust file.")]
 RpcOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--rpc", help="A node, not the site's. Beside a configuration, and from the second on, compared."
-    ),
+    typer.Option("--rpc", help="A node, not the site's. Beside a configuration, and from the second on, compared."),
 ]
 FinalityOption = Annotated[
     str | None, typer.Option(help="Blocks on top after which a block is final, or: finalized, safe.")
