@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from proxy import commitment
@@ -15,7 +16,7 @@ from proxy.anchor.chain_values import AnchoredBatch, Publication
 from proxy.anchor.evidence import AuditorKey, EvidenceStore, Header
 from proxy.anchor.evidence.reader import EvidenceReader
 from proxy.anchor.facts import ChainFacts, OriginFacts
-from proxy.anchor.findings import FindingKind, Findings, OriginSummary, TrustedHead
+from proxy.anchor.findings import FindingKind, Findings, OriginSummary, Source, TrustedHead
 from proxy.anchor.following import follow
 from proxy.anchor.laws import Laws
 from proxy.errors import EvidenceError, EvidenceFault
@@ -115,14 +116,16 @@ class EvidenceCheck:
             anchored=followed.count,
             head=self.chain_head,
             # What has no evidence yet was not verified, and is not remembered as if it were.
-            settled=followed.settled,
+            settled=replace(followed.settled, source=Source.EVIDENCE),
             local=facts.state.published,
             since=0 if start is None else start.count,
             predecessor=facts.state.predecessor,
         )
 
     def _resumable(self, trusted: TrustedHead | None) -> bool:
-        return trusted is not None and trusted.block > 0 and 0 < trusted.count <= self._facts.state.count
+        if trusted is None or trusted.source is not Source.EVIDENCE:
+            return False
+        return trusted.block > 0 and 0 < trusted.count <= self._facts.state.count
 
     def _take(self, batch: AnchoredBatch, limit: int) -> None:
         end = min(batch.end, limit, self._facts.state.published)

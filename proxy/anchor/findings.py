@@ -124,6 +124,11 @@ class Findings:
         return all(kind in INFORMATIONAL for kind in self.counts)
 
 
+class Source(StrEnum):
+    SPOOL = "spool"
+    EVIDENCE = "evidence"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedHead:
     """What was verified: this head after so many leaves, and no others up to this block."""
@@ -132,6 +137,8 @@ class TrustedHead:
     head: bytes
     block: int = 0
     """0 where it is not known: everything is read again."""
+    source: Source | None = None
+    """What was read: records that were seen in the spool say nothing about their evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

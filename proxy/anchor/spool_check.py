@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from proxy import commitment
 from proxy.anchor.chain_values import AnchoredBatch
 from proxy.anchor.comparison import Comparison
 from proxy.anchor.facts import ChainFacts, OriginFacts
-from proxy.anchor.findings import FindingKind, Findings, OriginSummary, TrustedHead
+from proxy.anchor.findings import FindingKind, Findings, OriginSummary, Source, TrustedHead
 from proxy.anchor.following import follow, head_within
 from proxy.anchor.laws import Laws
 from proxy.anchor.strays import judge_strays
@@ -76,7 +77,7 @@ class SpoolCheck:
             origin=facts.origin,
             anchored=followed.count,
             head=self._comparison.chain_head,
-            settled=followed.settled,
+            settled=replace(followed.settled, source=Source.SPOOL),
             local=local,
             since=0 if start is None else start.count,
             predecessor=facts.state.predecessor,
@@ -86,7 +87,9 @@ class SpoolCheck:
         """Where the spool still stands by what was verified, it goes on from there."""
         if trusted is None or self._reader is None or not 0 < trusted.count <= self._facts.state.count:
             return None
-        known = trusted.block > 0 and self._reader.head(trusted.count) == trusted.head
+        known = (
+            trusted.block > 0 and trusted.source is Source.SPOOL and self._reader.head(trusted.count) == trusted.head
+        )
         return trusted if known else None
 
     def _take(self, batch: AnchoredBatch, limit: int) -> None:

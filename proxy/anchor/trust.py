@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.anchor.facts import ChainFacts
-from proxy.anchor.findings import Report, TrustedHead
+from proxy.anchor.findings import Report, Source, TrustedHead
 from proxy.errors import ConfigurationError, IntegrityError
 
 _NOTHING: Final = TrustedHead(count=0, head=bytes(32))
@@ -75,7 +75,10 @@ def load_trust(path: Path) -> Trust:
             registrar=str(raw["registrar"]),
             origins={
                 _bytes(origin, 32): TrustedHead(
-                    count=int(known["count"]), head=_bytes(known["head"], 32), block=int(known.get("block", 0))
+                    count=int(known["count"]),
+                    head=_bytes(known["head"], 32),
+                    block=int(known.get("block", 0)),
+                    source=Source(known["source"]) if known.get("source") else None,
                 )
                 for origin, known in raw["origins"].items()
             },
@@ -98,7 +101,12 @@ def save_trust(path: Path, trust: Trust) -> None:
         "code_hash": "0x" + trust.code_hash.hex(),
         "registrar": trust.registrar,
         "origins": {
-            origin.hex(): {"count": known.count, "head": known.head.hex(), "block": known.block}
+            origin.hex(): {
+                "count": known.count,
+                "head": known.head.hex(),
+                "block": known.block,
+                "source": known.source,
+            }
             for origin, known in trust.origins.items()
         },
     }

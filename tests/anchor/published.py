@@ -19,7 +19,7 @@ from proxy.anchor.evidence import (
     seal_bundle,
 )
 from proxy.anchor.facts import ChainFacts, OriginFacts, collect_facts
-from proxy.anchor.findings import Report, TrustedHead
+from proxy.anchor.findings import Report, Source, TrustedHead
 from proxy.anchor.trust import Trust
 from proxy.anchor.verifier import verify, verify_evidence
 from proxy.model import RecordRow
@@ -68,7 +68,9 @@ class Published:
         reader.close()
         return rows
 
-    def trust(self, *, count: int = 0, head: bytes = bytes(32), block: int = 0) -> Trust:
+    def trust(
+        self, *, count: int = 0, head: bytes = bytes(32), block: int = 0, source: Source = Source.EVIDENCE
+    ) -> Trust:
         facts = self.facts
         return Trust(
             chain_id=facts.chain_id,
@@ -76,7 +78,7 @@ class Published:
             contract=facts.contract,
             code_hash=facts.code_hash,
             registrar=facts.registrar,
-            origins={self.origin: TrustedHead(count=count, head=head, block=block)},
+            origins={self.origin: TrustedHead(count=count, head=head, block=block, source=source)},
         )
 
     def with_own(self, **changes: object) -> None:

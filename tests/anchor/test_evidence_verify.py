@@ -142,7 +142,11 @@ def test_second_run_reads_what_is_new_alone(ledger: Ledger, tmp_path: Path) -> N
     assert report.origins[0].since == ANCHORED
     assert report.origins[0].head == again.own.state.head
     assert again.verified(trust, full=True).records == ANCHORED + WAITING
+    # What was seen in the spool says nothing of its evidence, which is read.
+    assert again.verified_evidence(trust).records == ANCHORED
+    trust = remembered(whole, whole.verified_evidence())
     assert again.verified_evidence(trust).records == 0
+    assert again.verified(trust).records == ANCHORED + WAITING
 
 
 def test_evidence_is_remembered_as_far_as_it_is_published(copy: Published) -> None:

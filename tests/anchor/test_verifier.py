@@ -13,7 +13,7 @@ import pytest
 from proxy.anchor.chain_client import ChainClient
 from proxy.anchor.chain_values import AnchoredBatch
 from proxy.anchor.facts import ChainFacts, collect_facts
-from proxy.anchor.findings import FindingKind, Report, TrustedHead
+from proxy.anchor.findings import FindingKind, Report, Source, TrustedHead
 from proxy.anchor.trust import Trust, load_trust, save_trust
 from proxy.anchor.verifier import verify
 from proxy.errors import ConfigurationError
@@ -249,7 +249,9 @@ def test_chain_that_lost_or_changed_what_was_verified_is_a_fork(site: Site) -> N
     (summary,) = report.origins
     origin = site.spool.origin
     same = trust_of(site.facts, origin).remembering(report)
-    assert same.origins[origin] == TrustedHead(count=ANCHORED, head=summary.head, block=site.facts.final)
+    assert same.origins[origin] == TrustedHead(
+        count=ANCHORED, head=summary.head, block=site.facts.final, source=Source.SPOOL
+    )
     assert found(verified(site.spool.folder, site.facts, same)) == {}
     longer = trust_of(site.facts, origin, count=ANCHORED + 1, head=summary.head)
     assert found(verified(site.spool.folder, site.facts, longer)) == {"fork": [(50,)]}
