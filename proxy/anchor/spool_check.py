@@ -87,10 +87,9 @@ class SpoolCheck:
         """Where the spool still stands by what was verified, it goes on from there."""
         if trusted is None or self._reader is None or not 0 < trusted.count <= self._facts.state.count:
             return None
-        known = (
-            trusted.block > 0 and trusted.source is Source.SPOOL and self._reader.head(trusted.count) == trusted.head
-        )
-        return trusted if known else None
+        if trusted.block == 0 or trusted.source is not Source.SPOOL:
+            return None
+        return trusted if self._reader.head(trusted.count) == trusted.head else None
 
     def _take(self, batch: AnchoredBatch, limit: int) -> None:
         reader, floor = self._reader, self._floor

@@ -68,10 +68,9 @@ class Published:
         reader.close()
         return rows
 
-    def trust(
-        self, *, count: int = 0, head: bytes = bytes(32), block: int = 0, source: Source = Source.EVIDENCE
-    ) -> Trust:
-        facts = self.facts
+    def trust(self, *, count: int = 0, head: bytes = bytes(32), block: int = 0) -> Trust:
+        """What an auditor of evidence knows."""
+        facts, source = self.facts, Source.EVIDENCE
         return Trust(
             chain_id=facts.chain_id,
             genesis=facts.genesis,
