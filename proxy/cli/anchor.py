@@ -21,8 +21,10 @@ from proxy.anchor import (
     new_keystore,
     write_status,
 )
+from proxy.anchor.evidence import EvidencePublisher, PublisherSettings, load_auditor, open_store
 from proxy.config import load_site, site_path
 from proxy.config.parts import Ledger
+from proxy.config.site import Site
 from proxy.ports import SpoolReader
 from proxy.record.reader import OriginReader, current_reader
 from proxy.watch import configure_logs
@@ -57,6 +59,7 @@ def anchor(
     ledger = site.ledger
     client = ChainClient(rpc_urls=ledger.rpc_urls, chain_id=ledger.chain_id, contract=ledger.contract)
     spool = CurrentSpool(site.record.directory)
+    publisher = _publisher(site)
     worker = AnchorWorker(
         client=client,
         sender=ChainSender(
@@ -70,6 +73,7 @@ def anchor(
             finality=ledger.confirmations if ledger.finality == "confirmations" else ledger.finality,
             resend_s=ledger.resend_s,
         ),
+        publisher=publisher,
     )
     stop = threading.Event()
 
@@ -81,6 +85,8 @@ def anchor(
     try:
         worker.run(stop)
     finally:
+        if publisher is not None:
+            publisher.close()
         spool.close()
         client.close()
 
@@ -91,6 +97,19 @@ def new_key(
 ) -> None:
     """Make up a key for an account, encrypted, and print its address."""
     typer.echo(new_keystore(out, password_file))
+
+
+def _publisher(site: Site) -> EvidencePublisher | None:
+    """:raises ConfigurationError: an auditor's key cannot be read"""
+    evidence = site.evidence
+    if evidence is None:
+        return None
+    return EvidencePublisher(
+        reader=partial(OriginReader, site.record.directory),
+        store=lambda: open_store(evidence),
+        auditors=[load_auditor(path) for path in evidence.auditors],
+        settings=PublisherSettings(max_records=evidence.max_records, max_wait_s=evidence.max_wait_s),
+    )
 
 
 def _limits(ledger: Ledger) -> FeeLimits:
