@@ -134,7 +134,8 @@ class EvidencePublisher:
                 continue
             try:
                 self._make(place)
-            except (DicomwardError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - told, and tried again
+                # Whatever it is: a thread that ended would say ``ok`` for ever, and publish nothing.
                 detail = error.detail if isinstance(error, DicomwardError) else type(error).__name__
                 failures = min(failures + 1, 10)
                 self._tell(detail)

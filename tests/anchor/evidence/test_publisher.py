@@ -209,6 +209,21 @@ def test_store_that_fails_is_tried_again_and_told_of(make: Make, spool: SpoolFil
     assert len(store.cids()) == 1
 
 
+def test_fault_of_ours_is_told_of_and_does_not_end_the_thread(
+    make: Make, spool: SpoolFile, store: Trying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*arguments: object) -> None:
+        raise TypeError("a fault in the program")
+
+    publisher = make()
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "put", put)
+        publisher.next(spool.origin, 0, 10)
+        until(lambda: publisher.status == "TypeError")
+    assert wanted(publisher, spool.origin, 0, 10).count == 4
+    until(lambda: publisher.status == "ok")
+
+
 def test_store_that_cannot_tell_now_is_asked_again_and_no_second_bundle_is_made(
     make: Make, spool: SpoolFile, store: Trying
 ) -> None:
