@@ -1,4 +1,4 @@
-"""The chain goes away under load: clients notice nothing, and afterwards everything is anchored once, in order."""
+"""Chain and IPFS go away under load: clients notice nothing; then all is anchored once, and opened by its auditor."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
+import pytest
 
+from deploy.dev.layout import Ports
 from deploy.dev.stack import DevStack
+from tests.anchor.evidence.conftest import ipfs
 from tests.journey import ledger
 from tests.journey.conftest import FULL
 from tests.journey.load import load
+from tests.laws import check_laws
+from tests.stack import GENEROUS
 
 OUTAGE_S = 600 if FULL else 6
 UNDISTURBED_S = 60 if FULL else 2
@@ -23,21 +29,32 @@ AFTER_WARMING = 0.1
 """Part of the outage after which caches and pools of a process are full."""
 
 
-def test_no_request_fails_while_the_chain_is_away(stack: DevStack) -> None:
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[DevStack]:
+    ipfs()
+    overrides = {"limits": dict(GENEROUS)}
+    with DevStack(tmp_path / "stack", ports=Ports.free(), overrides=overrides, with_kubo=True) as running:
+        yield running
+        check_laws(running, outcomes=False)
+
+
+def test_no_request_fails_while_chain_and_ipfs_are_away(stack: DevStack) -> None:
     with load(stack, clients=8, per_second=PER_SECOND) as seen:
         time.sleep(UNDISTURBED_S)
         away = len(seen.answers)
         stack.stop_part("chain")
+        stack.stop_part("kubo")
         time.sleep(OUTAGE_S * AFTER_WARMING)
         with _memory(stack, "proxy", "anchor") as grown:
             time.sleep(OUTAGE_S * (1 - AFTER_WARMING))
         back = len(seen.answers)
         stack.restart("chain")
+        stack.restart("kubo")
         began = time.monotonic()
         time.sleep(1)
     before, meanwhile = seen.elapsed_ms[:away], seen.elapsed_ms[away:back]
     print(
-        f"{OUTAGE_S} s without chain: {len(meanwhile)} answers meanwhile, {seen.unanswered} unanswered, "
+        f"{OUTAGE_S} s without chain and IPFS: {len(meanwhile)} answers meanwhile, {seen.unanswered} unanswered, "
         f"{seen.statuses()}; undisturbed {_latency(before)}, meanwhile {_latency(meanwhile)}"
     )
     assert meanwhile
@@ -45,9 +62,14 @@ def test_no_request_fails_while_the_chain_is_away(stack: DevStack) -> None:
     assert set(seen.statuses()) <= {200, 403}
     ledger.settle(stack, timeout_s=2 * OUTAGE_S + 60)
     print(f"drained and final in {time.monotonic() - began:.0f} s; grown {_mebibytes(grown)}")
+    ledger.settle(stack, timeout_s=2 * OUTAGE_S + 60, figure="published")
+    print(f"all evidence named in {time.monotonic() - began:.0f} s")
     assert all(growth < MAY_GROW_BYTES for growth in grown.values()), _mebibytes(grown)
     report = ledger.verified(stack, seen.answers)
     assert report["clean"], report["findings"]
+    opened = ledger.verified(stack, (), "--key", str(stack.layout.auditor_key))
+    assert opened["clean"], opened["findings"]
+    assert opened["records"] >= len(seen.answers)
     assert not ledger.missing(stack, seen.answers)
 
 
