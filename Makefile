@@ -20,8 +20,8 @@ up: setup ## Run the dev stack in the foreground until Ctrl-C (flags: make up FL
 test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-test-full: setup tools ## The long forms: 20 crashes under load, a minute without chain, 4 GiB, 1,000 devices
-	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/policies/test_visible.py $(ARGS)
+test-full: setup tools ## The long forms: crashes, 10 minutes without chain, lost replies, mutations, 4 GiB, 1,000 devices
+	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/anchor tests/record tests/policies/test_visible.py $(ARGS)
 
 lock: ## Lock dependencies anew, with hashes (wants uv)
 	uv pip compile --generate-hashes --extra dev --no-emit-index-url --no-emit-find-links --no-annotate --no-header \

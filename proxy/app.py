@@ -96,7 +96,10 @@ class App:
             batch=site.record.batch,
             limit=site.record.queue,
             predecessor=last_origin(site.ledger.status_file),
+            reserve=site.record.reserve,
+            keep_days=site.record.keep_days,
         )
+        self.clock_watch = record.ClockWatch(self.spool, utc_now)
         self.suppression = record.Suppression(self.spool, site.limits.suppression_window_s, utc_now)
         self.client = forward.ArchiveClient(settings.archive(site), _below_root, interpret.headers_of)
         self.context = forward.ContextCache(
@@ -214,6 +217,7 @@ class App:
         if isinstance(self.evaluating, decide.OpaServer):
             self._background(self.evaluating.watch(), "OPA server")
         self._background(self.suppression.run(), "suppression")
+        self._background(self.clock_watch.run(), "clock")
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")
         # What is loaded stays: the collector need not look through it again while requests are served.

@@ -7,6 +7,8 @@ A denial is not an error: see :class:`proxy.model.Reason`.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class DicomwardError(Exception):
     """Root of every error that this package raises on purpose."""
@@ -130,6 +132,34 @@ class IntegrityError(DicomwardError):
 
     code = "integrity"
     public = "Evidence does not agree with itself."
+
+
+class EvidenceFault(StrEnum):
+    """What is wrong with one bundle of evidence, each told apart from the others."""
+
+    ABSENT = "absent"
+    """Nowhere to be had."""
+    ALTERED = "altered"
+    """The content is not of its CID."""
+    UNREADABLE = "unreadable"
+    """It does not open: malformed, of other records than it says, or its envelope is another's."""
+    NO_KEY = "no-key"
+    """It was not made for this auditor."""
+    ERASED = "erased"
+    """The site destroyed its keys and said so."""
+    STORE = "store"
+    """The store could not be asked."""
+
+
+class EvidenceError(DependencyError):
+    """One bundle of evidence, or the store of all of them, could not be used."""
+
+    code = "evidence"
+    public = "Evidence could not be used."
+
+    def __init__(self, fault: EvidenceFault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
 
 
 class ConfigurationError(DicomwardError):

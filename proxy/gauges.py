@@ -27,6 +27,8 @@ class Counted(Protocol):
     @property
     def spool(self) -> record.Spool: ...
     @property
+    def clock_watch(self) -> record.ClockWatch: ...
+    @property
     def suppression(self) -> record.Suppression: ...
     @property
     def context(self) -> forward.ContextCache: ...
@@ -209,7 +211,7 @@ def _deciding(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
 
 
 def _recording(parts: Counted) -> tuple[Gauge, ...]:
-    spool, suppression = parts.spool, parts.suppression
+    spool, suppression, watch = parts.spool, parts.suppression, parts.clock_watch
     return (
         _counter(
             "records",
@@ -227,6 +229,11 @@ def _recording(parts: Counted) -> tuple[Gauge, ...]:
             "reason",
         ),
         _gauge("spool_records", "Records of the origin in use.", lambda: {(): spool.count}),
+        _gauge("spool_healthy", "1 while records become durable and the disk has space.", lambda: {(): spool.healthy}),
+        _counter(
+            "spool_pruned", "Records that were final, published and old, and are gone.", lambda: {(): spool.pruned}
+        ),
+        _counter("clock_jumps", "Jumps of the machine's clock by more than a minute.", lambda: {(): watch.jumps}),
         _gauge("spool_waiting", "Records waiting for fsync.", lambda: {(): spool.waiting}),
         _counter("spool_batches", "Group commits.", lambda: {(): spool.batches}),
     )

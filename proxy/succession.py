@@ -1,7 +1,8 @@
 """What the anchor process tells, and what follows: a spool whose chain holds another life of it is left behind.
 
 The anchor process alone asks the chain. It tells through one small file; the proxy reads it each second, shows
-it as metrics, and opens a successor origin when the file says that chain and spool diverged.
+it as metrics, opens a successor origin when the file says that chain and spool diverged, and lets records go that
+are final on the chain and published as evidence.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Successible(Protocol):
 
     async def succeed(self, agreed: int, now: datetime) -> bytes: ...
 
+    async def prune(self, upto: int, now: datetime) -> int: ...
+
 
 class Succession:
     def __init__(self, spool: Successible, status_file: Path, clock: Clock) -> None:
@@ -55,13 +58,28 @@ class Succession:
         if not isinstance(status, dict):
             return
         self._status = status
+        if status.get("origin") != self._spool.origin.hex():
+            return
+        if status.get("state") == "diverged":
+            await self._succeed(status)
+        elif status.get("state") == "ok":
+            await self._prune(status.get("final"), status.get("published"))
+
+    async def _prune(self, final: object, published: object) -> None:
+        """What the chain may still lose stays, and so does what no evidence holds."""
+        if type(final) is not int or type(published) is not int:
+            return
+        try:
+            gone = await self._spool.prune(min(final, published), self._clock())
+        except SpoolError as error:
+            logger.error("old records could not be pruned", extra={"detail": error.detail})
+            return
+        if gone:
+            logger.info("old records were pruned", extra={"records": gone})
+
+    async def _succeed(self, status: Mapping[str, Any]) -> None:
         agreed = status.get("agreed")
-        if (
-            status.get("state") == "diverged"
-            and status.get("origin") == self._spool.origin.hex()
-            and type(agreed) is int
-            and agreed >= 0
-        ):
+        if type(agreed) is int and agreed >= 0:
             try:
                 successor = await self._spool.succeed(agreed, self._clock())
             except SpoolError as error:

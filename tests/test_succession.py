@@ -22,6 +22,13 @@ class FakeSpool:
         self.origin = b"\x01" * 32
         self.agreed: list[int] = []
         self.fails = False
+        self.pruned: list[int] = []
+
+    async def prune(self, upto: int, now: datetime) -> int:
+        if self.fails:
+            raise SpoolError("no space left")
+        self.pruned.append(upto)
+        return 1
 
     async def succeed(self, agreed: int, now: datetime) -> bytes:
         if self.fails:
@@ -120,6 +127,47 @@ async def test_successor_that_could_not_be_opened_is_tried_again(
     spool.fails = False
     await succession.look()
     assert spool.agreed == [7]
+
+
+@pytest.mark.parametrize(("final", "published", "upto"), [(8, 5, 5), (4, 9, 4), (0, 9, 0)])
+async def test_only_what_is_final_and_published_is_pruned(
+    succession: Succession, spool: FakeSpool, file: Path, final: int, published: int, upto: int
+) -> None:
+    file.write_text(status(spool, state="ok", final=final, published=published))
+    await succession.look()
+    assert spool.pruned == [upto]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"published": None},
+        {"published": True},
+        {"published": "9"},
+        {"final": None},
+        {"final": 8.0},
+        {"origin": "02" * 32},
+        {"state": "diverged", "agreed": None},
+        {"state": "chain-unavailable"},
+        {"state": "spool-inconsistent"},
+    ],
+    ids=str,
+)
+async def test_nothing_is_pruned_unless_all_is_known_and_well(
+    succession: Succession, spool: FakeSpool, file: Path, changes: dict[str, Any]
+) -> None:
+    file.write_text(status(spool, **{"state": "ok", "published": 9, **changes}))
+    await succession.look()
+    assert spool.pruned == []
+
+
+async def test_pruning_that_fails_is_tried_again(succession: Succession, spool: FakeSpool, file: Path) -> None:
+    file.write_text(status(spool, state="ok", published=9))
+    spool.fails = True
+    await succession.look()
+    spool.fails = False
+    await succession.look()
+    assert spool.pruned == [8]
 
 
 async def test_run_follows_what_the_file_says(succession: Succession, spool: FakeSpool, file: Path) -> None:

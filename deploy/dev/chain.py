@@ -15,7 +15,8 @@ import requests
 from deploy.dev.layout import Layout, Ports, StackError, tool, write_secret
 from deploy.dev.process import Child
 from proxy.anchor.chain_client import ChainClient
-from proxy.anchor.chain_sender import ChainSender, load_account
+from proxy.anchor.chain_sender import ChainSender
+from proxy.anchor.keys import load_account
 from proxy.record.reader import current_reader
 
 CHAIN_ID: Final = 31337

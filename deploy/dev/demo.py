@@ -92,6 +92,7 @@ class Demo:
         self._step("requests = decisions + suppressed", self.counted)
         self._step("every decision on chain", self.anchored)
         self._step("ledger verify", self.verified)
+        self._step("the auditor opens the evidence", self.opened)
         return all(step.kept for step in self.steps)
 
     def search(self) -> str:
@@ -247,6 +248,36 @@ class Demo:
         ]
         promise(report["clean"] and done.returncode == 0, " / ".join(found) or f"status {done.returncode}")
         return f"clean: {report['records']} records, {len(self.answers)} receipts"
+
+    def opened(self) -> str:
+        """As an auditor who has a folder of evidence, a key and a node, and nothing else of the site's."""
+        layout = self._stack.layout
+        reader = current_reader(layout.spool)
+        client = ChainClient(
+            rpc_urls=[self._stack.rpc_url], chain_id=chain.CHAIN_ID, contract=self._stack.contract, timeout_s=10
+        )
+        try:
+            deadline = time.monotonic() + ANCHORED_S
+            while (state := client.origin(reader.origin)) is None or state.published < reader.count():
+                promise(time.monotonic() < deadline, f"not all evidence is named on chain after {ANCHORED_S:g} s")
+                time.sleep(0.2)
+        finally:
+            client.close()
+            reader.close()
+        own = ["--trust", str(layout.directory / "trust.json"), "--rpc", self._stack.rpc_url]
+        evidence = ["--evidence", str(layout.evidence), "--key", str(layout.auditor_key)]
+        done = subprocess.run(
+            [*dicomward(), "ledger", "verify", *own, *evidence, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        promise(done.stdout.startswith("{"), f"status {done.returncode}: {done.stderr.strip()[-300:]}")
+        report = json.loads(done.stdout)
+        found = " / ".join(one["sentence"] for one in report["findings"])
+        promise(report["clean"] and done.returncode == 0, found or f"status {done.returncode}")
+        return f"clean: {report['records']} records out of {len(list(layout.evidence.glob('content/*')))} bundles"
 
     def _refused(self, client: DICOMwebClient, reasons: set[str]) -> str:
         try:

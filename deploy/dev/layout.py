@@ -26,8 +26,8 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5; N+6 to
-    N+9 are kept free for parts to come."""
+    """Loopback ports. With ``--port-base N``: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5,
+    Kubo N+6; N+7 to N+9 are kept free for parts to come."""
 
     archive: int = 8042
     chain: int = 8545
@@ -35,6 +35,10 @@ class Ports:
     admin: int = 9464
     issuer: int = 9443
     opa: int = 8181
+
+    @property
+    def kubo(self) -> int:
+        return self.opa + 1
 
     @classmethod
     def at(cls, base: int) -> Ports:
@@ -52,11 +56,13 @@ class Ports:
                 return ports
         raise StackError("No ten free ports in a row were found on the loopback address.", 2)
 
-    def taken(self, *, without_archive: bool = False, with_opa: bool = False) -> list[int]:
+    def taken(self, *, without_archive: bool = False, with_opa: bool = False, with_kubo: bool = False) -> list[int]:
         """Those of ours that cannot be bound now."""
         wanted = [self.chain, self.proxy, self.admin, self.issuer] + ([] if without_archive else [self.archive])
         if with_opa:
             wanted.append(self.opa)
+        if with_kubo:
+            wanted.append(self.kubo)
         return sorted(port for port in wanted if not _can_bind(port))
 
 
@@ -133,6 +139,20 @@ class Layout:
         return self.keys / "bundle.token"
 
     @property
+    def evidence(self) -> Path:
+        return self.directory / "evidence"
+
+    @property
+    def auditor_key(self) -> Path:
+        """The auditor's private key, which no real site has."""
+        return self.keys / "auditor.key"
+
+    @property
+    def kubo(self) -> Path:
+        """Kubo's repository."""
+        return self.directory / "kubo"
+
+    @property
     def anchor_status(self) -> Path:
         return self.directory / "anchor-status.json"
 
@@ -162,6 +182,6 @@ def tool(name: str) -> Path:
     """
     path = TOOLS / "bin" / name
     if not path.exists():
-        how = "deploy/tools.sh opa" if name == "opa" else "make setup"
+        how = {"opa": "deploy/tools.sh opa", "ipfs": "deploy/tools.sh kubo"}.get(name, "make setup")
         raise StackError(f"{name} is not set up: run '{how}' in {ROOT} once.", 2)
     return path.resolve() if name == "anvil" else path

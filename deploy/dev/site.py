@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy.dev import opa
 from deploy.dev.issuer import SITE, issuer_url
+from deploy.dev.kubo import evidence_settings
 from deploy.dev.layout import DOMAIN, Layout, Ports
 
 ACTIONS = (
@@ -44,6 +45,7 @@ def site_settings(
     chain_id: int,
     posture_valid_s: int = POSTURE_VALID_S,
     with_opa: bool = False,
+    with_kubo: bool = False,
     overrides: Overrides | None = None,
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {
@@ -76,6 +78,7 @@ def site_settings(
             "max_wait_s": 1,
             "status_file": layout.anchor_status.name,
         },
+        "evidence": evidence_settings(layout, ports, with_kubo=with_kubo),
     }
     if with_credentials:
         settings["archive"]["credentials_file"] = layout.credentials.name

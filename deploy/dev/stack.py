@@ -18,13 +18,13 @@ from typing import IO, Final, Self
 
 import requests
 
-from deploy.dev import archive, chain, issuer, opa, posture, site, upload
+from deploy.dev import archive, chain, issuer, kubo, opa, posture, site, upload
 from deploy.dev.layout import ROOT, Layout, Ports, StackError, tool
 from deploy.dev.pki import DevPki
 from deploy.dev.process import Child, end_leftovers, remember
 from proxy.errors import DicomwardError
 
-PARTS: Final = ("chain", "archive", "issuer", "opa", "proxy", "anchor")
+PARTS: Final = ("chain", "archive", "issuer", "opa", "kubo", "proxy", "anchor")
 """In the order they start."""
 POSTURE_RETRY_S: Final = 5.0
 WATCH_S: Final = 0.2
@@ -48,6 +48,7 @@ class DevStack:
         block_s: float = 1.0,
         posture_valid_s: int = site.POSTURE_VALID_S,
         with_opa: bool = False,
+        with_kubo: bool = False,
         say: Say = lambda line: None,
         progress: Progress = lambda done, of: None,
     ) -> None:
@@ -61,6 +62,7 @@ class DevStack:
         :param posture_valid_s: how long a report holds; the stack reports anew each third of it. By default so long
             that no report comes between what a test counts
         :param with_opa: policies are evaluated by an OPA server, and not in the proxy
+        :param with_kubo: evidence goes to a Kubo of the stack's own, and not to its folder
         """
         self.layout = Layout(directory.resolve())
         self.ports = ports or Ports()
@@ -74,6 +76,7 @@ class DevStack:
         self._block_s = block_s
         self._posture_valid_s = posture_valid_s
         self._with_opa = with_opa
+        self._with_kubo = with_kubo
         self._say = say
         self._progress = progress
         self._children: dict[str, Child] = {}
@@ -130,7 +133,11 @@ class DevStack:
             self._say(f"ended {ended} processes that an earlier run in this folder left behind")
         if self._with_opa:
             tool("opa")  # before anything starts
-        if taken := self.ports.taken(without_archive=not self._own_archive, with_opa=self._with_opa):
+        if self._with_kubo:
+            tool("ipfs")
+        if taken := self.ports.taken(
+            without_archive=not self._own_archive, with_opa=self._with_opa, with_kubo=self._with_kubo
+        ):
             raise StackError(
                 f"Port {', '.join(map(str, taken))} on the loopback address is in use: stop what listens there, "
                 "or move the whole stack with --port-base.",
@@ -146,6 +153,8 @@ class DevStack:
         self._write_site()
         if self._with_opa:
             self._run(opa.opa_child(self.layout, self.ports))
+        if self._with_kubo:
+            self._run(kubo.kubo_child(self.layout.kubo, self.layout.log / "kubo.log", self.ports.kubo))
         self._run(self._proxy())
         posture.report_all(self.url, self.layout.pki)
         self._say("the devices reported their posture")
@@ -231,6 +240,7 @@ class DevStack:
             chain_id=chain.CHAIN_ID,
             posture_valid_s=self._posture_valid_s,
             with_opa=self._with_opa,
+            with_kubo=self._with_kubo,
             overrides=self._overrides,
         )
         self.layout.config.write_text(site.to_toml(settings), "utf-8")

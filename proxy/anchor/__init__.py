@@ -13,12 +13,14 @@ written. What speaks against that is a receipt in the hands of whoever asked.
 """
 
 from proxy.anchor.chain_client import ChainClient, reviewed_code_hash
-from proxy.anchor.chain_sender import ChainSender, load_account
+from proxy.anchor.chain_sender import ChainSender
+from proxy.anchor.chain_values import FeeLimits
 from proxy.anchor.facts import ChainFacts, collect_facts
-from proxy.anchor.findings import Finding, FindingKind, Report
+from proxy.anchor.findings import Finding, FindingKind, Report, TrustedHead
+from proxy.anchor.keys import load_account, new_keystore
 from proxy.anchor.receipt_check import ReceiptStanding, ReceiptVerdict, check_receipt
 from proxy.anchor.status import AnchorState, AnchorStatus, write_status
-from proxy.anchor.trust import Trust, TrustedHead, load_trust, save_trust, trust_as_found
+from proxy.anchor.trust import Trust, load_trust, save_trust, trust_as_found
 from proxy.anchor.verifier import verify
 from proxy.anchor.worker import AnchorSettings, AnchorWorker
 
@@ -30,6 +32,7 @@ __all__ = [
     "ChainClient",
     "ChainFacts",
     "ChainSender",
+    "FeeLimits",
     "Finding",
     "FindingKind",
     "ReceiptStanding",
@@ -41,6 +44,7 @@ __all__ = [
     "collect_facts",
     "load_account",
     "load_trust",
+    "new_keystore",
     "reviewed_code_hash",
     "save_trust",
     "trust_as_found",

@@ -1,22 +1,20 @@
-"""Sending transactions: EIP-1559, signed here, for one account. The only module that touches a private key."""
+"""Sending transactions, signed here, for one account: EIP-1559, or of the first type on chains without a base fee."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, Final, cast
 
-from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import BlockNumber
 from web3 import Web3
 from web3.exceptions import TransactionNotFound
 from web3.types import BlockIdentifier, TxParams
 
-from proxy.anchor.chain_client import ChainClient, TransactionRefusedError
-from proxy.anchor.chain_values import LEAF_BYTES, Fees, SignedTransaction
+from proxy.anchor.chain_client import ChainClient, FeesTooHighError, TransactionRefusedError
+from proxy.anchor.chain_values import LEAF_BYTES, FeeLimits, Fees, SignedTransaction
 from proxy.anchor.contract import artifact
-from proxy.errors import ChainError, ConfigurationError
+from proxy.errors import ChainError
 
 GAS_A_LEAF: Final = 1_500
 """Measured 1,300 at 1,024 leaves, where EIP-7623's floor for call data rules; unused gas is given back."""
@@ -32,28 +30,12 @@ def _word(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def load_account(path: Path) -> LocalAccount:
-    """Read a hexadecimal private key.
-
-    :raises ConfigurationError: the file cannot be read, is open to others, or holds no key
-    """
-    try:
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationError(f"{path} can be read by others; chmod 600")
-        text = path.read_text("ascii").strip()
-        return cast("LocalAccount", Account.from_key(text))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError:
-        # `from None`: the library's message may quote the key.
-        raise ConfigurationError(f"{path}: not a hexadecimal private key") from None
-
-
 class ChainSender:
     """Signs and sends for one account. It keeps no nonce: the chain does."""
 
-    def __init__(self, client: ChainClient, account: LocalAccount) -> None:
+    def __init__(self, client: ChainClient, account: LocalAccount, limits: FeeLimits | None = None) -> None:
         self._client = client
+        self.limits = limits or FeeLimits()
         self._account = account
         self._contract = Web3().eth.contract(address=client.contract, abi=artifact().abi)
 
@@ -66,15 +48,56 @@ class ChainSender:
         at: BlockIdentifier = "pending" if block is None else BlockNumber(block)
         return self._client.ask(lambda node: int(node.eth.get_transaction_count(self._account.address, at)))
 
-    def fees(self) -> Fees:
-        """Twice the base fee stands six full blocks in a row."""
+    def fees(self, raised: int = 0) -> Fees:
+        """What is offered, ``raised`` times by a quarter and never above the ceilings. Twice the base fee stands six
+        full blocks in a row.
 
-        def question(node: Web3) -> Fees:
-            priority = int(node.eth.max_priority_fee)
-            base = int(node.eth.get_block("latest").get("baseFeePerGas", 0))
-            return Fees(max_fee=2 * base + priority, priority=priority)
+        :raises FeesTooHighError: the chain asks more than the ceiling, so that nothing sent now would be taken
+        """
 
-        return self._client.ask(question)
+        def question(node: Web3) -> tuple[int, Fees]:
+            base = node.eth.get_block("latest").get("baseFeePerGas")
+            if base is None:
+                price = int(node.eth.gas_price)
+                return price, Fees(max_fee=price, priority=price, legacy=True)
+            # Where nothing burns, nobody has to be tipped: a consortium's accounts may hold no funds at all.
+            priority = int(node.eth.max_priority_fee) if base else 0
+            return int(base), Fees(max_fee=2 * int(base) + priority, priority=priority)
+
+        least, fees = self._client.ask(question)
+        ceiling = self.limits.max_fee
+        if ceiling is not None and least > ceiling:
+            raise FeesTooHighError(f"the chain asks {least} wei a unit of gas, the ceiling is {ceiling}")
+        return fees.raised(raised).within(self.limits)
+
+    def estimate(self, function: str, *arguments: object) -> int:
+        """Gas for a call as of the newest block, with a quarter on top.
+
+        :raises TransactionRefusedError: the contract would refuse it, in its words, or it is above the ceiling
+        """
+        call: TxParams = {
+            "from": self._account.address,
+            "to": self._client.contract,
+            "data": self._contract.encode_abi(function, args=list(arguments)),
+        }
+        gas = self._client.ask(lambda node: int(node.eth.estimate_gas(call))) * 5 // 4
+        if self.limits.gas is not None and gas > self.limits.gas:
+            raise TransactionRefusedError(f"{function} takes {gas} gas, the ceiling is {self.limits.gas}")
+        return gas
+
+    def fitting(self, leaves: int) -> int:
+        """How many of so many leaves one transaction may hold.
+
+        :raises TransactionRefusedError: not even one, by the ceiling of gas
+        """
+        if self.limits.gas is None:
+            return leaves
+        fit = min(leaves, (self.limits.gas - GAS_BASE) // GAS_A_LEAF)
+        if fit < 1:
+            raise TransactionRefusedError(
+                f"one leaf takes {GAS_BASE + GAS_A_LEAF} gas, the ceiling is {self.limits.gas}"
+            )
+        return fit
 
     def sign(self, function: str, *arguments: object, nonce: int, fees: Fees, gas: int) -> SignedTransaction:
         """A call of the contract. The same arguments give the same bytes (RFC 6979)."""
@@ -92,17 +115,18 @@ class ChainSender:
         return self._sign(fields, nonce=nonce, fees=fees, gas=GAS_BASE + GAS_A_LEAF * len(leaves))
 
     def _sign(self, fields: TxParams, *, nonce: int, fees: Fees, gas: int) -> SignedTransaction:
-        transaction: TxParams = {
+        transaction: dict[str, Any] = {
             **fields,
-            "type": 2,
-            "value": Web3.to_wei(0, "wei"),
+            "value": 0,
             "chainId": self._client.chain_id,
-            "nonce": nonce,  # type: ignore[typeddict-item]
+            "nonce": nonce,
             "gas": gas,
-            "maxFeePerGas": fees.max_fee,  # type: ignore[typeddict-item]
-            "maxPriorityFeePerGas": fees.priority,  # type: ignore[typeddict-item]
         }
-        signed = self._account.sign_transaction(cast("dict[str, Any]", transaction))
+        if fees.legacy:
+            transaction["gasPrice"] = fees.max_fee
+        else:
+            transaction |= {"type": 2, "maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": fees.priority}
+        signed = self._account.sign_transaction(transaction)
         return SignedTransaction(raw=bytes(signed.raw_transaction), hash=Web3.to_hex(signed.hash))
 
     def send(self, transaction: SignedTransaction) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 MAX_LEAVES: Final = 1024
 """Most leaves of one transaction, as in the contract."""
 LEAF_BYTES: Final = 32
+_MAX_RAISES: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class OriginState:
     successor: bytes | None
     opened: int
     """Block number."""
+    published: int
+    """How many of its leaves, from the first on, have evidence that was published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +61,52 @@ class AnchoredBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One ``Published`` event: where the evidence for leaves is said to be."""
+
+    first: int
+    count: int
+    cid: str
+    """As the writer said it; whether it is one shows when content is looked for under it."""
+    block: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fees:
     """EIP-1559 fees, wei a unit of gas."""
 
     max_fee: int
     priority: int
+    legacy: bool = False
+    """The chain has no base fee: ``max_fee`` is the gas price of a transaction of the first type."""
 
     def raised(self, times: int) -> Fees:
         """A quarter more each time: nodes take a replacement from a tenth more on."""
+        times = min(times, _MAX_RAISES)
         factor = 1.25**times
-        return Fees(max_fee=int(self.max_fee * factor) + times, priority=int(self.priority * factor) + times)
+        return replace(self, max_fee=int(self.max_fee * factor) + times, priority=int(self.priority * factor) + times)
+
+    def within(self, limits: FeeLimits) -> Fees:
+        """Not above the ceilings; a priority above the maximum fee would be invalid."""
+        max_fee = self.max_fee if limits.max_fee is None else min(self.max_fee, limits.max_fee)
+        priority = self.priority if limits.priority is None else min(self.priority, limits.priority)
+        return replace(self, max_fee=max_fee, priority=min(priority, max_fee))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeLimits:
+    """What a site pays at most; ``None`` is no ceiling."""
+
+    max_fee: int | None = None
+    """Wei a unit of gas. 0 for a consortium's chain without fees."""
+    priority: int | None = None
+    """Wei a unit of gas."""
+    gas: int | None = None
+    """Units of gas of one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

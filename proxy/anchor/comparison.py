@@ -32,20 +32,22 @@ class Stray:
 class Comparison:
     """Fed with batches and the rows of the same range, then with rows that are not anchored yet."""
 
-    def __init__(self, origin: bytes, genesis: bytes, findings: Findings, laws: Laws) -> None:
+    def __init__(self, origin: bytes, head: bytes, findings: Findings, laws: Laws) -> None:
+        """:param head: from which the first leaf to come goes on"""
         self._origin = origin
         self._findings = findings
         self._laws = laws
-        self.chain_head = genesis
-        self._previous = genesis
+        self.chain_head = head
+        self._previous = head
         """Head stored with the row before."""
+        self._waited = False
         self.strays: dict[int, Stray] = {}
         self.expected: dict[int, bytes] = {}
         """The chain's leaves where the spool has strays or nothing."""
         self.records = 0
 
-    def anchored(self, batch: AnchoredBatch, rows: Sequence[RecordRow], limit: int) -> None:
-        """Compare the part of ``batch`` below ``limit``; always follow its heads."""
+    def anchored(self, batch: AnchoredBatch, rows: Sequence[RecordRow], limit: int, floor: int = 0) -> None:
+        """Compare the part of ``batch`` from ``floor`` and below ``limit``; always follow its heads."""
         sha256 = hashlib.sha256
         head = self.chain_head
         places: Sequence[RecordRow | None] = rows
@@ -57,15 +59,18 @@ class Comparison:
             head = sha256(head + leaf).digest()
             if index >= limit:
                 pass
+            elif index < floor:
+                self._previous = head
             elif row is None:
                 self._keep(index, leaf)
                 self._previous = head
             else:
-                if row.leaf == leaf and row.head == head and sha256(b"\x00" + row.salt + row.body).digest() == leaf:
+                fits = row.leaf == leaf and (row.head is None or row.head == head)
+                if fits and sha256(b"\x00" + row.salt + row.body).digest() == leaf:
                     self._laws.take(self._origin, row)
                 else:
                     self._judge(row, leaf, head)
-                self._previous = row.head
+                self._previous = head if row.head is None else row.head
                 self.records += 1
             index += 1
         self.chain_head = head
@@ -78,19 +83,23 @@ class Comparison:
                 self._found(FindingKind.RECORD_MISSING, gap, None, "is missing; it was not anchored yet")
             gapless = row.index == index
             index = row.index + 1
-            follows = hashlib.sha256(self._previous + row.leaf).digest() == row.head
+            # Where the last anchored one was moved away, the chain still says what the first one here follows from.
+            heads = (self._previous,) if self._waited else (self._previous, self.chain_head)
+            follows = any(hashlib.sha256(head + row.leaf).digest() == row.head for head in heads)
+            self._waited = True
             if hashlib.sha256(b"\x00" + row.salt + row.body).digest() != row.leaf:
                 self._changed(row, FindingKind.RECORD_CHANGED, "does not give the leaf beside it")
             else:
                 self._laws.take(self._origin, row)
             if gapless and not follows:
                 self._changed(row, FindingKind.HEAD_CHANGED, "has a head that does not follow from the one before")
-            self._previous = row.head
+            self._previous = row.head or b""
             self.records += 1
 
     def _judge(self, row: RecordRow, leaf: bytes, head: bytes) -> None:
         computed = hashlib.sha256(b"\x00" + row.salt + row.body).digest()
-        chained = hashlib.sha256(self._previous + row.leaf).digest() == row.head
+        follows = hashlib.sha256(self._previous + row.leaf).digest()
+        chained = row.head is not None and row.head == follows
         if computed == row.leaf != leaf:
             self._keep(row.index, leaf, Stray(leaf=computed, decision=row.id, chained=chained and row.head != head))
             self._laws.take(self._origin, row)
@@ -103,7 +112,7 @@ class Comparison:
             self._laws.assume(row)
             also = "" if row.leaf == leaf else ", and the leaf beside it was changed too"
             self._changed(row, FindingKind.RECORD_CHANGED, f"does not give the leaf that was anchored{also}")
-        if row.head != head and not chained:
+        if row.head is not None and row.head != head and not chained:
             self._changed(row, FindingKind.HEAD_CHANGED, "has a head that is neither the chain's nor follows")
 
     def _keep(self, index: int, leaf: bytes, stray: Stray | None = None) -> None:

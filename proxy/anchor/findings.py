@@ -10,19 +10,18 @@ from proxy.model import JsonObject
 
 
 class FindingKind(StrEnum):
+    """Codes are stable. What each means, and what is to be done, stands in :mod:`proxy.anchor.meanings`."""
+
     # the chain against the trust file
     CONTRACT_CHANGED = "contract-changed"
-    """Another contract or chain than the auditor trusts."""
+    GENESIS_CHANGED = "genesis-changed"
     CODE_CHANGED = "code-changed"
     REGISTRAR_CHANGED = "registrar-changed"
     NODES_DIFFER = "nodes-differ"
     CHAIN_INCONSISTENT = "chain-inconsistent"
-    """Events do not recompute to the contract's head: the node lies or lost some."""
     FORK = "fork"
-    """The chain does not continue what was verified before."""
     UNKNOWN_ORIGIN = "unknown-origin"
     ORIGIN_BROKEN = "origin-broken"
-    """An origin was succeeded by another: its spool was lost or restored."""
     # the spool against the chain
     RECORD_CHANGED = "record-changed"
     LEAF_CHANGED = "leaf-changed"
@@ -32,26 +31,42 @@ class FindingKind(StrEnum):
     DUPLICATED = "duplicated"
     TAIL_CUT = "tail-cut"
     CONSISTENT_REWRITE = "consistent-rewrite"
-    """Record, leaf and heads agree with each other and not with the chain."""
     FOREIGN_LEAF = "foreign-leaf"
-    """A record that neither the chain nor the spool's own heads know."""
-    # records against each other
+    PRUNED_WITHOUT_EVIDENCE = "pruned-without-evidence"
+    # evidence against the chain
+    EVIDENCE_MISSING = "evidence-missing"
+    EVIDENCE_ALTERED = "evidence-altered"
+    EVIDENCE_UNREADABLE = "evidence-unreadable"
+    EVIDENCE_NO_KEY = "evidence-no-key"
+    EVIDENCE_CONTRADICTS = "evidence-contradicts-chain"
+    # records against each other and against the time of their blocks
     LABEL_CHANGED = "label-changed"
-    """Kind or id beside a record, by which it is found, is not the record's."""
     RECORD_UNREADABLE = "record-unreadable"
     DECISION_REPEATED = "decision-repeated"
     OUTCOME_REPEATED = "outcome-repeated"
     WITHOUT_DECISION = "without-decision"
-    """An outcome or part names a decision that was not recorded before it."""
+    RECORD_AFTER_BLOCK = "record-after-block"
+    CLOCK_WENT_BACK = "clock-went-back"
     # not a fault
     NOT_ANCHORED_YET = "not-anchored-yet"
     UNKNOWN_OUTCOME = "unknown-outcome"
     ORIGIN_SUCCEEDED = "origin-succeeded"
-    """A break that the auditor accepted, or one in which nothing was lost."""
+    RECORDS_PRUNED = "records-pruned"
+    EVIDENCE_ERASED = "evidence-erased"
+    EVIDENCE_UNPUBLISHED = "evidence-unpublished"
+    CLOCK_JUMPED = "clock-jumped"
 
 
 INFORMATIONAL: Final = frozenset(
-    {FindingKind.NOT_ANCHORED_YET, FindingKind.UNKNOWN_OUTCOME, FindingKind.ORIGIN_SUCCEEDED}
+    {
+        FindingKind.NOT_ANCHORED_YET,
+        FindingKind.UNKNOWN_OUTCOME,
+        FindingKind.ORIGIN_SUCCEEDED,
+        FindingKind.RECORDS_PRUNED,
+        FindingKind.EVIDENCE_ERASED,
+        FindingKind.EVIDENCE_UNPUBLISHED,
+        FindingKind.CLOCK_JUMPED,
+    }
 )
 
 
@@ -61,6 +76,7 @@ class Finding:
     sentence: str
     origin: bytes | None = None
     indexes: tuple[int, ...] = ()
+    """Places in the origin. Of a bundle its first and its last."""
     decision: str | None = None
 
     @property
@@ -108,13 +124,35 @@ class Findings:
         return all(kind in INFORMATIONAL for kind in self.counts)
 
 
+class Source(StrEnum):
+    SPOOL = "spool"
+    EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedHead:
+    """What was verified: this head after so many leaves, and no others up to this block."""
+
+    count: int
+    head: bytes
+    block: int = 0
+    """0 where it is not known: everything is read again."""
+    source: Source | None = None
+    """What was read: records that were seen in the spool say nothing about their evidence."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginSummary:
     origin: bytes
     anchored: int
     head: bytes
     """The contract's, recomputed from leaves."""
+    settled: TrustedHead
+    """How far a later verification need not look again."""
     local: int
+    """Records of the spool, or records whose evidence is published."""
+    since: int
+    """Leaves that were verified before and not read again."""
     predecessor: bytes | None
 
     def to_wire(self) -> JsonObject:
@@ -122,7 +160,9 @@ class OriginSummary:
             "origin": self.origin.hex(),
             "anchored": self.anchored,
             "head": self.head.hex(),
+            "settled": self.settled.count,
             "local": self.local,
+            "since": self.since,
             "predecessor": None if self.predecessor is None else self.predecessor.hex(),
         }
 
@@ -130,6 +170,8 @@ class OriginSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     block: int
+    final: int
+    """Newest final block."""
     records: int
     """Records read and hashed."""
     kinds: dict[str, int]
@@ -142,6 +184,7 @@ class Report:
         return {
             "clean": self.clean,
             "block": self.block,
+            "final": self.final,
             "records": self.records,
             "kinds": dict(self.kinds),
             "origins": [one.to_wire() for one in self.origins],

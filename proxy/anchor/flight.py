@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.anchor.chain_values import SignedTransaction
@@ -19,6 +20,8 @@ class Sent:
     head: bytes
     """Head of the origin once this is in a block."""
     transaction: SignedTransaction
+    publication: bool = False
+    """Names evidence for ``[first, end)`` and moves no head."""
 
 
 @dataclass(slots=True)
@@ -35,11 +38,20 @@ class Flight:
     def __len__(self) -> int:
         return len(self.sent)
 
-    def settle(self, *, origin: bytes, first: int, nonce: int, held: int, now: float) -> bool:
+    @property
+    def leaves(self) -> Sent | None:
+        """What was sent last of those that append leaves or open a successor."""
+        return next((one for one in reversed(self.sent) if not one.publication), None)
+
+    @property
+    def publishes(self) -> bool:
+        return any(one.publication for one in self.sent)
+
+    def settle(self, *, expected: Callable[[Sent], bool], nonce: int, held: int, now: float) -> bool:
         """Take in what the chain says; returns whether something may be sent now.
 
-        ``first`` is what the contract expects next, ``nonce`` what it expects of the account, ``held`` the nonce
-        after those that the node still holds.
+        ``expected`` tells whether the contract would take this one next, ``nonce`` is what the chain expects of the
+        account, ``held`` the nonce after those that the node still holds.
         """
         before = len(self.sent)
         self.sent = [one for one in self.sent if one.nonce >= nonce]
@@ -49,7 +61,7 @@ class Flight:
             self._stale_since = None
         if self.sent:
             head = self.sent[0]
-            if head.origin != origin or head.nonce != nonce or head.first != first or held <= head.nonce:
+            if head.nonce != nonce or held <= head.nonce or not expected(head):
                 # Refused by the contract, left behind by a reorganisation or a new origin, or lost by the node.
                 self.sent.clear()
         if not self.sent and held <= nonce:

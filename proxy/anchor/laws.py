@@ -1,64 +1,179 @@
-"""What records must be to each other, whatever the chain says. Pure; holds about 100 bytes for each decision."""
+"""What records must be to each other, whatever the chain says. Pure; memory is bounded.
+
+Decisions are remembered while they have no outcome, and for a while after. Ids sort by time, so that one which
+is not remembered and sorts before what was forgotten may be an old one: it is *late*, and a second look over the
+records tells (:mod:`proxy.anchor.second_look`).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import orjson
 
 from proxy.anchor.findings import FindingKind, Findings
+from proxy.anchor.times import Times
 from proxy.model import Kind, RecordRow
 
-_NAMES_DECISION = frozenset({Kind.PART.value, Kind.OUTCOME.value})
+REMEMBERED: Final = 2**17
+"""Decisions of each sort: about 20 MiB."""
+MAX_LATE: Final = 10_000
+
+_INPUT: Final = b',"input":{'
+_AFTER_INPUT: Final = b'},"kind":"'
+_NAMES_DECISION: Final = frozenset({Kind.PART.value, Kind.OUTCOME.value})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A record about a decision that is not remembered, and may have been recorded."""
+
+    origin: bytes
+    index: int
+    kind: str
+    decision: str
 
 
 class Laws:
     """Takes records in the order of their origins and indices."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, remembered: int = REMEMBERED) -> None:
         self._findings = findings
-        self._decisions: dict[str, bool] = {}
-        """Decision id -> whether its outcome was seen."""
+        self._remembered = remembered
+        self._open: dict[str, None] = {}
+        """Decisions without an outcome, oldest first."""
+        self._closed: dict[str, None] = {}
+        self._forgotten = ""
+        self._unknown = 0
+        self.times = Times(findings)
+        self.resumed = False
+        """Whether records were left out that an earlier verification has seen."""
+        self.late: list[Late] = []
         self.kinds: dict[str, int] = {}
 
     def take(self, origin: bytes, row: RecordRow) -> None:
         """A record whose leaf follows from it."""
         try:
-            body: dict[str, Any] = orjson.loads(row.body)
+            body = _outermost(row.body)
             kind, identity = body["kind"], body.get("id", "")
+            if type(identity) is not str or type(kind) is not str:
+                raise TypeError("id")
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
-            self._found(FindingKind.RECORD_UNREADABLE, origin, row, "is not a record of this version")
+            self._found(FindingKind.RECORD_UNREADABLE, origin, row, row.id, "is not a record of this version")
             return
-        if kind != row.kind or identity != row.id:
-            self._found(FindingKind.LABEL_CHANGED, origin, row, "is filed under a kind or decision that is not its own")
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
-        decisions = self._decisions
+        known = identity in self._open
+        if row.kind is not None and (kind != row.kind or identity != row.id):
+            self._found(
+                FindingKind.LABEL_CHANGED,
+                origin,
+                row,
+                identity,
+                "is filed under a kind or decision that is not its own",
+            )
+        self.times.take(origin, row.index, body)
         if kind == "decision":
-            if identity in decisions:
-                self._found(FindingKind.DECISION_REPEATED, origin, row, "is a second decision with this id")
-            decisions.setdefault(identity, False)
+            if known or identity in self._closed:
+                self._found(FindingKind.DECISION_REPEATED, origin, row, identity, "is a second decision with this id")
+                return
+            if identity <= self._forgotten:
+                self._later(origin, row, kind, identity)
+            self._begin(identity)
         elif kind in _NAMES_DECISION:
-            if identity not in decisions:
-                self._found(
-                    FindingKind.WITHOUT_DECISION, origin, row, f"is an {kind} of a decision not recorded before"
-                )
-            elif kind == "outcome":
-                if decisions[identity]:
-                    self._found(FindingKind.OUTCOME_REPEATED, origin, row, "is a second outcome of its decision")
-                decisions[identity] = True
+            self._follows(origin, row, kind, identity, known)
+
+    def _follows(self, origin: bytes, row: RecordRow, kind: str, identity: str, known: bool) -> None:
+        if known:
+            if kind == "outcome":
+                self._end(identity)
+        elif identity in self._closed:
+            if kind == "outcome":
+                self._found(FindingKind.OUTCOME_REPEATED, origin, row, identity, "is a second outcome of its decision")
+        elif self.resumed or identity <= self._forgotten:
+            self._later(origin, row, kind, identity)
+        else:
+            self.without_decision(origin, row.index, kind, identity)
+
+    def without_decision(self, origin: bytes, index: int, kind: str, identity: str) -> None:
+        self._findings.add(
+            FindingKind.WITHOUT_DECISION,
+            f"Record {index} is an {kind} of a decision not recorded before.",
+            origin=origin,
+            indexes=(index,),
+            decision=identity,
+        )
 
     def assume(self, row: RecordRow) -> None:
         """A record already reported as changed: what it says is not believed, what follows from it is not reported."""
-        if row.id:
-            self._decisions.setdefault(row.id, row.kind == "outcome")
+        if not row.id or row.id in self._closed:
+            return
+        self._begin(row.id)
+        if row.kind == "outcome":
+            self._end(row.id)
 
     def end(self) -> None:
-        unknown = sum(not seen for seen in self._decisions.values())
+        self.times.end()
+        unknown = self._unknown + len(self._open)
         if unknown:
             self._findings.add(
                 FindingKind.UNKNOWN_OUTCOME,
                 f"{unknown} decisions have no outcome: their answers may or may not have left",
             )
 
-    def _found(self, kind: FindingKind, origin: bytes, row: RecordRow, what: str) -> None:
-        self._findings.add(kind, f"Record {row.index} {what}.", origin=origin, indexes=(row.index,), decision=row.id)
+    def found_late(self) -> None:
+        """A forgotten decision has its outcome after all."""
+        self._unknown = max(0, self._unknown - 1)
+
+    def _begin(self, identity: str) -> None:
+        self._open[identity] = None
+        if len(self._open) > self._remembered:
+            self._forget(self._open)
+            self._unknown += 1
+
+    def _end(self, identity: str) -> None:
+        del self._open[identity]
+        self._closed[identity] = None
+        if len(self._closed) > self._remembered:
+            self._forget(self._closed)
+
+    def _forget(self, decisions: dict[str, None]) -> None:
+        oldest = next(iter(decisions))
+        del decisions[oldest]
+        self._forgotten = max(self._forgotten, oldest)
+
+    def _later(self, origin: bytes, row: RecordRow, kind: str, identity: str) -> None:
+        if len(self.late) < MAX_LATE:
+            self.late.append(Late(origin=origin, index=row.index, kind=kind, decision=identity))
+        elif kind == "decision":
+            self._found(
+                FindingKind.DECISION_REPEATED, origin, row, identity, "sorts before what was forgotten, as too many do"
+            )
+        else:
+            self.without_decision(origin, row.index, kind, identity)
+
+    def _found(self, kind: FindingKind, origin: bytes, row: RecordRow, identity: str, what: str) -> None:
+        self._findings.add(kind, f"Record {row.index} {what}.", origin=origin, indexes=(row.index,), decision=identity)
+
+
+def _outermost(record: bytes) -> dict[str, Any]:
+    """What stands at the record's top, read without the policy input, which is most of a decision.
+
+    The input is cut out where the next member of the canonical form follows it. A wrong cut leaves brackets that do not
+    match, since no string holds a bare quotation mark, and then all of it is read.
+
+    :raises orjson.JSONDecodeError: not JSON
+    """
+    begin = record.find(_INPUT)
+    end = -1 if begin < 0 else record.find(_AFTER_INPUT, begin)
+    if end >= 0:
+        try:
+            return _object(record[: begin + len(_INPUT)] + record[end:])
+        except orjson.JSONDecodeError:
+            return _object(record)
+    return _object(record)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(text)
+    return read

@@ -37,6 +37,8 @@ class ReceiptVerdict:
     index: int | None = None
     block: int | None = None
     transaction: str | None = None
+    final: bool = False
+    """No reorganisation takes its block back."""
 
     @property
     def good(self) -> bool:
@@ -52,6 +54,7 @@ class ReceiptVerdict:
             "index": self.index,
             "block": self.block,
             "transaction": self.transaction,
+            "final": self.final,
         }
 
 
@@ -104,12 +107,13 @@ def _parse(payload: dict[str, Any], chain: ChainFacts, origin: bytes) -> _Receip
 def _standing(said: _Receipt, facts: OriginFacts, chain: ChainFacts) -> ReceiptVerdict:
     place = _batch_with(facts, said.index)
     if place is not None and place.leaf(said.index) == said.leaf:
-        return _verdict(said, ReceiptStanding.ANCHORED, "The chain holds its leaf at its index.", place)
+        return _verdict(said, ReceiptStanding.ANCHORED, "The chain holds its leaf at its index.", place, chain.final)
     heir = chain.origins.get(facts.state.successor or b"")
     while heir is not None:
         for batch in heir.batches():
             if said.leaf in batch.each():
-                return _verdict(said, ReceiptStanding.CARRIED, "Its leaf stands in a successor of its origin.", batch)
+                what = "Its leaf stands in a successor of its origin."
+                return _verdict(said, ReceiptStanding.CARRIED, what, batch, chain.final)
         if not heir.state.closed:
             break
         heir = chain.origins.get(heir.state.successor or b"")
@@ -127,7 +131,7 @@ def _batch_with(facts: OriginFacts, index: int) -> AnchoredBatch | None:
 
 
 def _verdict(
-    said: _Receipt, standing: ReceiptStanding, sentence: str, batch: AnchoredBatch | None = None
+    said: _Receipt, standing: ReceiptStanding, sentence: str, batch: AnchoredBatch | None = None, final: int = 0
 ) -> ReceiptVerdict:
     return ReceiptVerdict(
         standing=standing,
@@ -137,6 +141,7 @@ def _verdict(
         index=said.index,
         block=None if batch is None else batch.block,
         transaction=None if batch is None else batch.transaction,
+        final=batch is not None and batch.block <= final,
     )
 
 

@@ -18,6 +18,10 @@ class AnchorState(StrEnum):
     """No node answers. The backlog waits in the spool."""
     REFUSED = "refused"
     """A node answers and does not take transactions: funds, fees, or another sender with the same key."""
+    FEES_TOO_HIGH = "fees-too-high"
+    """The chain asks more than the site's ceiling. Nothing is sent until it asks less."""
+    NOT_THE_WRITER = "not-the-writer"
+    """The registrar gave this origin to another account. Nothing is sent with this one."""
     ORIGIN_UNKNOWN = "origin-unknown"
     """The registrar has to open this origin."""
     DIVERGED = "diverged"
@@ -44,6 +48,12 @@ class AnchorStatus:
     """Leaves that the contract holds as of the newest block."""
     final: int = 0
     """Leaves that it held as of the newest final block."""
+    published: int = 0
+    """Leaves whose evidence the contract names, as of the newest block."""
+    evidence: str = "off"
+    """``off``, ``ok``, or what is wrong with publishing it."""
+    nodes: tuple[str, ...] = ()
+    """Nodes that were passed over, by their place in the configuration, and why."""
     in_flight: int = 0
     """Transactions sent and not yet in a block."""
     oldest_unanchored_s: float | None = None

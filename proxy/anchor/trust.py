@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from proxy.anchor.facts import ChainFacts
-from proxy.anchor.findings import Report
+from proxy.anchor.findings import Report, Source, TrustedHead
 from proxy.errors import ConfigurationError, IntegrityError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedHead:
-    count: int
-    head: bytes
-
 
 _NOTHING: Final = TrustedHead(count=0, head=bytes(32))
 
@@ -24,6 +18,8 @@ _NOTHING: Final = TrustedHead(count=0, head=bytes(32))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     chain_id: int
+    genesis: bytes
+    """Hash of block 0."""
     contract: bytes
     code_hash: bytes
     """Keccak-256 of the contract's code."""
@@ -32,13 +28,18 @@ class Trust:
     """Origins that the auditor knows, each with what was verified last."""
 
     def remembering(self, report: Report, accepted: frozenset[bytes] = frozenset()) -> Trust:
-        """Move known and ``accepted`` origins on to what a report verified."""
-        heads = {
-            one.origin: TrustedHead(count=one.anchored, head=one.head)
-            for one in report.origins
-            if one.origin in self.origins or one.origin in accepted
+        """Move known and ``accepted`` origins on to what a report verified and no reorganisation takes back.
+
+        The report has to be clean.
+        """
+        known = {
+            one.origin: one.settled for one in report.origins if one.origin in self.origins | dict.fromkeys(accepted)
         }
-        return replace(self, origins={**self.origins, **heads})
+        more = {origin: head for origin, head in known.items() if head.count > self._verified(origin)}
+        return replace(self, origins={**dict.fromkeys(known, _NOTHING), **self.origins, **more})
+
+    def _verified(self, origin: bytes) -> int:
+        return self.origins.get(origin, _NOTHING).count
 
     def accepting(self, accepted: frozenset[bytes]) -> Trust:
         """Know these origins too, of which nothing was verified yet."""
@@ -54,6 +55,7 @@ def trust_as_found(facts: ChainFacts, reviewed_code_hash: bytes) -> Trust:
         raise IntegrityError("the contract's code is not the one that this version was reviewed with")
     return Trust(
         chain_id=facts.chain_id,
+        genesis=facts.genesis,
         contract=facts.contract,
         code_hash=facts.code_hash,
         registrar=facts.registrar,
@@ -67,11 +69,17 @@ def load_trust(path: Path) -> Trust:
         raw: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return Trust(
             chain_id=int(raw["chain_id"]),
+            genesis=_bytes(raw["genesis"], 32),
             contract=_bytes(raw["contract"], 20),
             code_hash=_bytes(raw["code_hash"], 32),
             registrar=str(raw["registrar"]),
             origins={
-                _bytes(origin, 32): TrustedHead(count=int(known["count"]), head=_bytes(known["head"], 32))
+                _bytes(origin, 32): TrustedHead(
+                    count=int(known["count"]),
+                    head=_bytes(known["head"], 32),
+                    block=int(known.get("block", 0)),
+                    source=Source(known["source"]) if known.get("source") else None,
+                )
                 for origin, known in raw["origins"].items()
             },
         )
@@ -82,18 +90,35 @@ def load_trust(path: Path) -> Trust:
 
 
 def save_trust(path: Path, trust: Trust) -> None:
+    """Replace the file as a whole; what stood there stays until the new one is on the disk.
+
+    :raises ConfigurationError: it cannot be written
+    """
     content = {
         "chain_id": trust.chain_id,
+        "genesis": "0x" + trust.genesis.hex(),
         "contract": "0x" + trust.contract.hex(),
         "code_hash": "0x" + trust.code_hash.hex(),
         "registrar": trust.registrar,
         "origins": {
-            origin.hex(): {"count": known.count, "head": known.head.hex()} for origin, known in trust.origins.items()
+            origin.hex(): {
+                "count": known.count,
+                "head": known.head.hex(),
+                "block": known.block,
+                "source": known.source,
+            }
+            for origin, known in trust.origins.items()
         },
     }
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _bytes(text: str, length: int) -> bytes:

@@ -7,7 +7,8 @@ One cycle:
 3. compare heads at the contract's count; where they differ, send nothing and say how far both agree
 4. forget what is in blocks or lost; what is left is in flight
 5. send the exact continuation: full batches at once, a small one when its oldest record waited long enough
-6. say how far it is
+6. name the next evidence that is stored, after the leaves and one at a time
+7. say how far it is
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 
 from proxy.anchor.batches import agreed_leaves, next_batch
-from proxy.anchor.chain_client import ChainClient, TransactionRefusedError
+from proxy.anchor.chain_client import ChainClient, FeesTooHighError, TransactionRefusedError
 from proxy.anchor.chain_sender import GAS_ADMINISTRATIVE, ChainSender
-from proxy.anchor.chain_values import Fees, OriginState
+from proxy.anchor.chain_values import OriginState
 from proxy.anchor.flight import SUCCESSION, Flight, Sent
+from proxy.anchor.publishing import Owing, Publisher
 from proxy.anchor.status import AnchorState, AnchorStatus, now
 from proxy.errors import ChainError, IntegrityError, SpoolError
 from proxy.ports import SpoolReader
@@ -43,8 +45,8 @@ _MAX_SUCCESSIONS: Final = 1000
 class AnchorSettings:
     batch_size: int = 1024
     max_wait_s: float = 1.0
-    confirmations: int | None = 2
-    """Blocks on top after which a block is final; ``None``: the chain's own ``finalized`` tag."""
+    finality: int | Literal["finalized", "safe"] = 2
+    """Blocks on top after which a block is final, or the chain's own word for it."""
     max_in_flight: int = 8
     resend_s: float = 30.0
 
@@ -60,12 +62,15 @@ class AnchorWorker:
         current: Callable[[], SpoolReader],
         report: Callable[[AnchorStatus], None],
         settings: AnchorSettings,
+        publisher: Publisher | None = None,
     ) -> None:
         self._client = client
         self._sender = sender
         self._current = current
         self._report = report
         self._settings = settings
+        self._publisher = publisher
+        self._owing = Owing(client, sender.address)
         self._flight = Flight(settings.resend_s)
         self._partial: tuple[int, float] | None = None
         self._divergence: tuple[bytes, int, int, int] | None = None
@@ -92,8 +97,11 @@ class AnchorWorker:
             self._become(AnchorState.SPOOL_INCONSISTENT, error.detail)
         except TransactionRefusedError as error:
             self._become(AnchorState.REFUSED, error.detail)
+        except FeesTooHighError as error:
+            self._become(AnchorState.FEES_TOO_HIGH, error.detail)
         except ChainError as error:
             self._become(AnchorState.CHAIN_UNAVAILABLE, error.detail)
+        self._status = replace(self._status, nodes=self._client.troubles)
         if (self._status.state, self._status.detail) != (before.state, before.detail):
             level = logging.INFO if self._status.state is AnchorState.OK else logging.WARNING
             logger.log(level, "anchor state", extra={"state": self._status.state.value, "detail": self._status.detail})
@@ -110,7 +118,9 @@ class AnchorWorker:
     def _cycle(self) -> None:
         reader = self._current()
         if reader.origin != self._status.origin:
-            self._status = replace(self._status, origin=reader.origin, included=0, final=0, oldest_unanchored_s=None)
+            self._status = replace(
+                self._status, origin=reader.origin, included=0, final=0, published=0, oldest_unanchored_s=None
+            )
         local = reader.count()
         # With what the contract held last: the age has to grow while no node answers.
         age = _age(reader, self._status.included, self._status.updated_at)
@@ -124,25 +134,36 @@ class AnchorWorker:
         if state is None:
             self._open(reader, block)  # 2.
             return
+        final_block = self._final_block(block)
         self._status = replace(
             self._status,
             included=state.count,
-            final=self._final(reader.origin, state, block),
+            final=self._final(reader.origin, state, block, final_block),
+            published=state.published,
             oldest_unanchored_s=_age(reader, state.count, self._status.updated_at),
         )
         if not self._agree(reader, state, local, block):  # 3.
             return
-        self._become(AnchorState.OK)
-        nonce = self._settled(reader.origin, state.count, block)  # 4.
-        if nonce is not None:
+        if state.writer != self._sender.address:
+            self._become(AnchorState.NOT_THE_WRITER, f"the registrar gave this origin to {state.writer}")
+            return
+        nonce = self._settled(reader.origin, state, block)  # 4.
+        self._status = replace(self._status, in_flight=len(self._flight))
+        if nonce is None:
+            self._become(AnchorState.OK, "waiting for transactions of this account that are under way")
+        else:
+            self._become(AnchorState.OK)
             self._send(reader, state, local, nonce)  # 5.
+        self._publish(reader.origin, state, nonce, block, final_block)  # 6.
         self._status = replace(self._status, in_flight=len(self._flight))
 
-    def _final(self, origin: bytes, state: OriginState, block: int) -> int:
-        confirmations = self._settings.confirmations
-        if confirmations == 0:
+    def _final_block(self, block: int) -> int:
+        finality = self._settings.finality
+        return block - finality if isinstance(finality, int) else self._client.tagged_block(finality)
+
+    def _final(self, origin: bytes, state: OriginState, block: int, final_block: int) -> int:
+        if final_block >= block:
             return state.count
-        final_block = self._client.finalized_block() if confirmations is None else block - confirmations
         if final_block < state.opened:
             return 0
         try:
@@ -169,10 +190,10 @@ class AnchorWorker:
             )
             return
         self._become(AnchorState.OK, "opening this origin as a successor")
-        nonce = self._settled(reader.origin, SUCCESSION, block)
+        nonce = self._settled(reader.origin, None, block)
         if nonce is None or self._flight.sent:
             return
-        fees = self._sender.fees().raised(self._flight.raised)
+        fees = self._sender.fees(self._flight.raised)
         transaction = self._sender.sign(
             "succeed", tip, reader.origin, agreed, reader.receipt_key, nonce=nonce, fees=fees, gas=GAS_ADMINISTRATIVE
         )
@@ -207,36 +228,72 @@ class AnchorWorker:
         self._status = replace(self._status, agreed=self._divergence[3])
         return False
 
-    def _settled(self, origin: bytes, first: int, block: int) -> int | None:
-        """The next nonce, ``None`` while something sent earlier has to be waited for."""
+    def _settled(self, origin: bytes, state: OriginState | None, block: int) -> int | None:
+        """The account's next nonce as of ``block``, ``None`` while something sent earlier has to be waited for."""
+
+        def expected(sent: Sent) -> bool:
+            if sent.publication:
+                held = state if sent.origin == origin else self._client.origin(sent.origin, block)
+                return held is not None and held.published == sent.first
+            return sent.origin == origin and sent.first == (SUCCESSION if state is None else state.count)
+
         nonce = self._sender.nonce(block)
-        if not self._flight.settle(
-            origin=origin, first=first, nonce=nonce, held=self._sender.nonce(), now=time.monotonic()
-        ):
-            return None
-        return nonce + len(self._flight)
+        held = self._sender.nonce()
+        return nonce if self._flight.settle(expected=expected, nonce=nonce, held=held, now=time.monotonic()) else None
 
     def _send(self, reader: SpoolReader, state: OriginState, local: int, nonce: int) -> None:
         settings, flight = self._settings, self._flight
-        first, head = (flight.sent[-1].end, flight.sent[-1].head) if flight.sent else (state.count, state.head)
-        fees: Fees | None = None
+        last = flight.leaves
+        first, head = (state.count, state.head) if last is None else (last.end, last.head)
+        fees = None
         while len(flight) < settings.max_in_flight and first < local:
-            size = min(settings.batch_size, local - first)
-            if size < settings.batch_size and not self._due(first):
+            most = self._sender.fitting(settings.batch_size)
+            size = min(most, local - first)
+            if size < most and not self._due(first):
                 return
             batch = next_batch(reader.rows(first, size), first, head)
-            fees = fees or self._sender.fees().raised(flight.raised)
-            transaction = self._sender.sign_anchor(reader.origin, first, head, batch.leaves, nonce=nonce, fees=fees)
+            fees = fees or self._sender.fees(flight.raised)
+            following = nonce + len(flight)
+            transaction = self._sender.sign_anchor(reader.origin, first, head, batch.leaves, nonce=following, fees=fees)
             sent = Sent(
                 origin=reader.origin,
-                nonce=nonce,
+                nonce=following,
                 first=first,
                 end=batch.end,
                 head=batch.head,
                 transaction=transaction,
             )
             self._launch(sent)
-            first, head, nonce = batch.end, batch.head, nonce + 1
+            first, head = batch.end, batch.head
+
+    def _publish(self, origin: bytes, state: OriginState, nonce: int | None, block: int, final_block: int) -> None:
+        """At most one transaction, behind the leaves. What fails here is told of and stops nothing else."""
+        if self._publisher is None:
+            return
+        self._status = replace(self._status, evidence=self._publisher.status)
+        try:
+            place = self._owing.place(origin, state, self._status.final, block=block, final_block=final_block)
+            ready = self._publisher.next(place.origin, place.published, place.final)
+            if ready is None or nonce is None or self._flight.publishes:
+                return
+            if ready.first != place.published or ready.first + ready.count > place.final:
+                return  # stored for what stood before a reorganisation
+            call = ("publish", place.origin, ready.first, ready.count, ready.cid.encode("ascii"))
+            gas = self._sender.estimate(*call)
+            fees, following = self._sender.fees(self._flight.raised), nonce + len(self._flight)
+            self._launch(
+                Sent(
+                    origin=place.origin,
+                    nonce=following,
+                    first=ready.first,
+                    end=ready.first + ready.count,
+                    head=b"",
+                    transaction=self._sender.sign(*call, nonce=following, fees=fees, gas=gas),
+                    publication=True,
+                )
+            )
+        except ChainError as error:
+            self._status = replace(self._status, evidence=f"not published: {error.detail}")
 
     def _launch(self, sent: Sent) -> None:
         # Noted before it is sent: when the answer is lost, the node may have it.

@@ -11,9 +11,11 @@ COMMANDS = {
     "serve": ("proxy.cli.site", "serve"),
     "check-config": ("proxy.cli.site", "check_config"),
     "anchor": ("proxy.cli.anchor", "anchor"),
+    "new-key": ("proxy.cli.anchor", "new_key"),
 }
 GROUPS = {
     "ledger": ("proxy.cli.ledger", "Verify, explain and set up the ledger."),
+    "evidence": ("proxy.cli.evidence", "Evidence for auditors: keys, bundles, retention, erasure."),
     "policy": ("proxy.cli.policy", "Check, test and try policies, and replay what was recorded against them."),
     "posture": ("proxy.cli.posture", "Find out how this device is, and report it to a site."),
     "dev": ("proxy.cli.dev", "A whole development stack on this machine."),

@@ -11,8 +11,20 @@ from typing import Annotated
 
 import typer
 
-from proxy.anchor import AnchorSettings, AnchorWorker, ChainClient, ChainSender, load_account, write_status
+from proxy.anchor import (
+    AnchorSettings,
+    AnchorWorker,
+    ChainClient,
+    ChainSender,
+    FeeLimits,
+    load_account,
+    new_keystore,
+    write_status,
+)
+from proxy.anchor.evidence import EvidencePublisher, PublisherSettings, load_auditor, open_store
 from proxy.config import load_site, site_path
+from proxy.config.parts import Ledger
+from proxy.config.site import Site
 from proxy.ports import SpoolReader
 from proxy.record.reader import OriginReader, current_reader
 from proxy.watch import configure_logs
@@ -47,14 +59,21 @@ def anchor(
     ledger = site.ledger
     client = ChainClient(rpc_urls=ledger.rpc_urls, chain_id=ledger.chain_id, contract=ledger.contract)
     spool = CurrentSpool(site.record.directory)
+    publisher = _publisher(site)
     worker = AnchorWorker(
         client=client,
-        sender=ChainSender(client, load_account(ledger.writer_key_file)),
+        sender=ChainSender(
+            client, load_account(ledger.writer_key_file, ledger.writer_key_password_file), _limits(ledger)
+        ),
         current=spool,
         report=partial(write_status, ledger.status_file),
         settings=AnchorSettings(
-            batch_size=ledger.batch_size, max_wait_s=ledger.max_wait_s, confirmations=ledger.confirmations
+            batch_size=ledger.batch_size,
+            max_wait_s=ledger.max_wait_s,
+            finality=ledger.confirmations if ledger.finality == "confirmations" else ledger.finality,
+            resend_s=ledger.resend_s,
         ),
+        publisher=publisher,
     )
     stop = threading.Event()
 
@@ -66,5 +85,38 @@ def anchor(
     try:
         worker.run(stop)
     finally:
+        if publisher is not None:
+            publisher.close()
         spool.close()
         client.close()
+
+
+def new_key(
+    out: Annotated[Path, typer.Option("--out", help="The keystore to write. What exists is not replaced.")],
+    password_file: Annotated[Path, typer.Option("--password-file", help="File with its password, mode 0600.")],
+) -> None:
+    """Make up a key for an account, encrypted, and print its address."""
+    typer.echo(new_keystore(out, password_file))
+
+
+def _publisher(site: Site) -> EvidencePublisher | None:
+    """:raises ConfigurationError: an auditor's key cannot be read"""
+    evidence = site.evidence
+    if evidence is None:
+        return None
+    return EvidencePublisher(
+        reader=partial(OriginReader, site.record.directory),
+        store=lambda: open_store(evidence),
+        auditors=[load_auditor(path) for path in evidence.auditors],
+        settings=PublisherSettings(max_records=evidence.max_records, max_wait_s=evidence.max_wait_s),
+    )
+
+
+def _limits(ledger: Ledger) -> FeeLimits:
+    return FeeLimits(
+        max_fee=_wei(ledger.max_fee_per_gas_gwei), priority=_wei(ledger.max_priority_fee_gwei), gas=ledger.max_gas
+    )
+
+
+def _wei(gwei: float | None) -> int | None:
+    return None if gwei is None else round(gwei * 10**9)

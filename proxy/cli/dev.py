@@ -25,13 +25,18 @@ errors = Console(stderr=True)
 LargeStudy = Annotated[bool, typer.Option("--large-study/--no-large-study", help="Hold a generated study of 100 MB.")]
 PortBase = Annotated[
     int | None,
-    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5."),
+    typer.Option(help="Move all ports: archive N, chain N+1, proxy N+2, admin N+3, issuer N+4, OPA N+5, Kubo N+6."),
 ]
 
 
 class Engine(StrEnum):
     EMBEDDED = "embedded"
     OPA = "opa"
+
+
+class Evidence(StrEnum):
+    FOLDER = "folder"
+    KUBO = "kubo"
 
 
 class Seal(StrEnum):
@@ -45,6 +50,7 @@ def up(
     directory: Annotated[Path, typer.Option("--dir", help="Where the stack keeps its state.")] = Path(".dev"),
     port_base: PortBase = None,
     policy_engine: Annotated[Engine, typer.Option(help="Which engine evaluates Rego.")] = Engine.EMBEDDED,
+    evidence: Annotated[Evidence, typer.Option(help="Where encrypted evidence goes.")] = Evidence.FOLDER,
     archive: Annotated[str | None, typer.Option(help="DICOMweb base of an archive that runs already.")] = None,
     seal: Annotated[Seal, typer.Option(help="When answers are encrypted to the device.")] = Seal.NEVER,
     viewer: Annotated[bool, typer.Option("--viewer", help="Also serve a viewer.")] = False,
@@ -71,6 +77,7 @@ def up(
                 archive_url=archive,
                 posture_valid_s=POSTURE_VALID_S,
                 with_opa=policy_engine is Engine.OPA,
+                with_kubo=evidence is Evidence.KUBO,
                 say=lambda line: progress.console.print(f"[dim]\\[stack][/] {line}", highlight=False),
                 progress=lambda done, of: progress.update(task, completed=done, total=of, visible=done < of),
             )
@@ -171,6 +178,7 @@ def _addresses(stack: DevStack) -> str:
         "archive": stack.archive_url,
         "issuer": f"https://127.0.0.1:{stack.ports.issuer}",
         "chain": f"{stack.rpc_url}  contract {stack.contract}",
+        "evidence": f"{stack.layout.evidence}  auditor's key {stack.layout.auditor_key}",
         "certificates": str(stack.layout.pki),
         "logs": str(stack.layout.log),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -125,6 +126,24 @@ class RecordSection(Section):
     directory: SitePath = Field(description="Folder of the spool. It holds patient data: encrypt its disk.")
     batch: int = Field(256, ge=1, le=4096, description="Most records of one fsync.")
     queue: int = Field(20_000, ge=1, description="Most records waiting for fsync; more answer 503.")
+    reserve: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="Bytes of disk kept beside the spool for what was begun when it fills, 32 MiB or more. 0 for none.",
+    )
+    keep_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which records may go that are final on the chain and published as evidence. 0: never.",
+    )
+
+    @field_validator("reserve")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if 0 < value < 32 * 2**20:
+            raise ValueError("must hold the spool's log twice: 32 MiB or more, or 0 for none")
+        return value
 
 
 class Ledger(Section):
@@ -134,9 +153,21 @@ class Ledger(Section):
     contract: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$", description="Address of DecisionLedger.")
     rpc_urls: tuple[str, ...] = Field(min_length=1, description="JSON-RPC endpoints.")
     writer_key_file: SitePath = Field(
-        description="Hexadecimal private key of the writer, read by the anchor process alone."
+        description="Private key of the writer, hexadecimal or an encrypted keystore, read by the anchor process alone."
+    )
+    writer_key_password_file: SitePath | None = Field(
+        None, description="Password of the keystore, mode 0600. For a key that is encrypted."
+    )
+    finality: Literal["confirmations", "finalized", "safe"] = Field(
+        "confirmations", description="What makes a block final: blocks on top of it, or the chain's own word."
     )
     confirmations: int = Field(2, ge=0, le=1000, description="Blocks on top after which a block counts as final.")
+    max_fee_per_gas_gwei: float | None = Field(
+        None, ge=0, le=1e9, description="Most that a unit of gas may cost. 0 for a chain without fees."
+    )
+    max_priority_fee_gwei: float | None = Field(None, ge=0, le=1e9, description="Most that a block's maker is tipped.")
+    max_gas: int | None = Field(None, ge=150_000, description="Most gas of one transaction; batches shrink to fit.")
+    resend_s: Seconds = Field(30, description="How long nothing may move before it is sent again for more.")
     batch_size: int = Field(1024, ge=1, le=1024, description="Most leaves of one transaction.")
     max_wait_s: Seconds = Field(1, description="How long a batch that is not full waits.")
     status_file: SitePath = Field(description="Where the anchor process tells how far it is.")

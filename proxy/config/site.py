@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from proxy.config.base import Section
+from proxy.config.evidence import Evidence
 from proxy.config.identity import Identify, PostureSection
 from proxy.config.parts import (
     ArchiveSection,
@@ -35,6 +36,7 @@ class Site(Section):
     policy: PolicySection
     record: RecordSection
     ledger: Ledger
+    evidence: Evidence | None = Field(None, description="Encrypted records for auditors. Without it none are made.")
     lease: Lease = Lease()
     remedies: tuple[Remedy, ...] = Field((), description="What to do about a refusal, in the site's own words.")
 
@@ -101,6 +103,8 @@ def _check_files(site: Site) -> None:
         secrets.append(("archive.credentials_file", site.archive.credentials_file))
     if site.archive.ca_file is not None:
         needed.append(("archive.ca_file", site.archive.ca_file))
+    if site.evidence is not None:
+        needed += [("evidence.auditors", path) for path in site.evidence.auditors]
     for section, client in (("policy.bundle", site.policy.bundle), ("policy.opa", site.policy.opa)):
         if client is not None:
             needed += [

@@ -26,16 +26,18 @@ class Durable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordRow:
-    """One record as the spool holds it: ``leaf == SHA-256(0x00 || salt || body)``."""
+    """One record as it is kept: ``leaf == SHA-256(0x00 || salt || body)``."""
 
     index: int
-    kind: str
+    kind: str | None
+    """What it is filed under, ``None`` where it is kept without. The record says it too."""
     id: str
     salt: bytes
     body: bytes
     """Canonical JSON, RFC 8785."""
     leaf: bytes
-    head: bytes
+    head: bytes | None
+    """``None`` where none is kept."""
 
 
 class OutcomeStatus(StrEnum):

@@ -47,8 +47,12 @@ class SpoolReader(Protocol):
         """Number of records; the highest index is one less."""
         ...
 
+    def floor(self) -> int:
+        """How many of the first records were pruned: rows begin there. 0 where none were."""
+        ...
+
     def head(self, count: int) -> bytes | None:
-        """Head after the first ``count`` records, as stored; ``None`` where the spool has fewer."""
+        """Head after the first ``count`` records, as stored; ``None`` where the spool has fewer and below its floor."""
         ...
 
     def rows(self, first: int, count: int) -> list[RecordRow]:
@@ -58,6 +62,8 @@ class SpoolReader(Protocol):
     def find(self, decision: str) -> list[RecordRow]:
         """Every record that carries this decision id, in order."""
         ...
+
+    def close(self) -> None: ...
 
 
 class Suppressor(Protocol):

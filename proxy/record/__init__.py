@@ -9,8 +9,9 @@ one incarnation of one spool, and the chain disagrees with a second life of it);
 The spool holds patient data in clear: files are 0600, the disk must be encrypted by the site.
 """
 
+from proxy.record.clock import ClockWatch
 from proxy.record.receipts import Receipts
 from proxy.record.spool import Spool
 from proxy.record.suppression import Suppression
 
-__all__ = ["Receipts", "Spool", "Suppression"]
+__all__ = ["ClockWatch", "Receipts", "Spool", "Suppression"]

@@ -32,10 +32,11 @@ class OriginReader:
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
             self._meta = origin_file.read_meta(self._connection)
+            pruned, _ = origin_file.floor(self._connection, self._meta)
             (lowest,) = self._connection.execute("SELECT min(idx) FROM record").fetchone()
         except sqlite3.Error as error:
             raise SpoolError(f"the spool of origin {origin.hex()} cannot be read: {error}") from error
-        if lowest is not None and lowest < 0:
+        if lowest is not None and lowest < pruned:
             self._connection.close()
             raise IntegrityError(f"the spool of origin {origin.hex()} holds records before its first")
         self.origin = self._meta.origin
@@ -47,11 +48,15 @@ class OriginReader:
 
     def count(self) -> int:
         rows = self._query("SELECT max(idx) FROM record", ())
-        return 0 if rows[0][0] is None else int(rows[0][0]) + 1
+        return self.floor() if rows[0][0] is None else int(rows[0][0]) + 1
+
+    def floor(self) -> int:
+        return self._floor()[0]
 
     def head(self, count: int) -> bytes | None:
-        if count == 0:
-            return self._meta.genesis
+        floor, at_floor = self._floor()
+        if count <= floor:
+            return at_floor if count == floor else None
         rows = self._query("SELECT head FROM record WHERE idx = ?", (count - 1,))
         return bytes(rows[0][0]) if rows else None
 
@@ -63,6 +68,12 @@ class OriginReader:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _floor(self) -> tuple[int, bytes]:
+        try:
+            return origin_file.floor(self._connection, self._meta)
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool of origin {self.origin.hex()} cannot be read: {error}") from error
 
     def _rows(self, where: str, parameters: tuple[int | str, ...]) -> list[RecordRow]:
         found = self._query(f"SELECT {origin_file.COLUMNS} FROM record {where}", parameters)  # noqa: S608 - constants

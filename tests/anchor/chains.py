@@ -32,15 +32,16 @@ def free_port() -> int:
 class Anvil:
     """One chain. ``block_s`` is the interval of blocks; ``None`` mines each transaction at once."""
 
-    def __init__(self, state: Path | None = None, block_s: float | None = 0.2) -> None:
+    def __init__(self, state: Path | None = None, block_s: float | None = 0.2, options: tuple[str, ...] = ()) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._state = state
         self._block_s = block_s
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Anvil:
-        command = [anvil_binary(), "--port", str(self.port), "--silent", "--chain-id", "31337"]
+        command = [anvil_binary(), "--port", str(self.port), "--silent", "--chain-id", "31337", *self._options]
         if self._block_s is not None:
             command += ["--block-time", str(self._block_s)]
         if self._state is not None:

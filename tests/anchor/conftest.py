@@ -13,6 +13,8 @@ from eth_account.signers.local import LocalAccount
 
 from proxy.anchor.chain_client import ChainClient
 from proxy.anchor.chain_sender import ChainSender
+from proxy.anchor.chain_values import FeeLimits
+from proxy.anchor.publishing import Publisher
 from proxy.anchor.status import AnchorState, AnchorStatus
 from proxy.anchor.worker import AnchorSettings, AnchorWorker
 from proxy.record.reader import OriginReader, current_reader
@@ -56,7 +58,14 @@ class Ledger:
         self.clients.append(client)
         return client
 
-    def worker(self, folder: Path, client: ChainClient | None = None, **settings: object) -> AnchorWorker:
+    def worker(
+        self,
+        folder: Path,
+        client: ChainClient | None = None,
+        publisher: Publisher | None = None,
+        limits: FeeLimits | None = None,
+        **settings: object,
+    ) -> AnchorWorker:
         def current() -> OriginReader:
             while self.readers:
                 self.readers.pop().close()
@@ -66,15 +75,18 @@ class Ledger:
         client = client or self.connect()
         return AnchorWorker(
             client=client,
-            sender=ChainSender(client, self.account),
+            sender=ChainSender(client, self.account, limits),
             current=current,
             report=self.reports.append,
-            settings=AnchorSettings(**{"max_wait_s": 0.05, "confirmations": 0, "resend_s": 2.0, **settings}),  # type: ignore[arg-type]
+            publisher=publisher,
+            settings=AnchorSettings(**{"max_wait_s": 0.05, "finality": 0, "resend_s": 2.0, **settings}),  # type: ignore[arg-type]
         )
 
     def close(self) -> None:
-        for one in [*self.clients, *self.readers]:
-            one.close()
+        for client in self.clients:
+            client.close()
+        for reader in self.readers:
+            reader.close()
 
 
 def new_ledger(anvil: Anvil) -> Ledger:

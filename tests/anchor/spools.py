@@ -13,7 +13,8 @@ from proxy.record import origin_file
 from proxy.record.origin_file import OriginMeta
 from proxy.record.reader import OriginReader
 
-TIME = "2026-11-22T19:40:00.123Z"
+TIME = "2025-11-22T19:40:00.123Z"
+"""Long ago, so that every block is later."""
 
 
 def decision(identity: str, *, allow: bool = True) -> JsonObject:

@@ -160,6 +160,33 @@ def test_succession_closes_one_and_opens_the_next(ledger: Ledger, origin: bytes,
     assert ledger.client.origins(ledger.client.block_number()) == [origin, successor]
 
 
+def test_evidence_is_named_once_in_order_and_anew_only_where_it_was(
+    ledger: Ledger, origin: bytes, refused: Refused
+) -> None:
+    writer, client = ledger.writer, ledger.client
+    head = commitment.genesis(CHAIN_ID, client.contract_bytes, origin)
+    writer.execute("anchor", origin, 0, head, [b"\1" * 32] * 5)
+    assert "first" in refused(writer, "publish", origin, 1, 2, b"gap")
+    assert "not published" in refused(writer, "republish", origin, 0, 1, b"early")
+    writer.execute("publish", origin, 0, 3, b"one")
+    assert "first" in refused(writer, "publish", origin, 0, 3, b"one"), "a retry says nothing twice"
+    assert "not anchored" in refused(writer, "publish", origin, 3, 3, b"more")
+    assert "not published" in refused(writer, "republish", origin, 2, 2, b"more")
+    assert "not the writer" in refused(ledger.registrar, "republish", origin, 0, 3, b"two")
+    for function in ("publish", "republish"):
+        assert "empty" in refused(writer, function, origin, 3, 0, b"none")
+        assert "empty" in refused(writer, function, origin, 3, 1, b"")
+        assert "accepted" not in refused(writer, function, origin, 0, 2**256 - 1, b"overflow")
+    writer.execute("republish", origin, 1, 2, b"two")
+    ledger.registrar.execute("close_origin", origin)
+    writer.execute("publish", origin, 3, 2, b"last")
+    state = client.origin(origin)
+    assert state is not None
+    assert state.published == 5
+    said = client.published(origin, state.opened, client.block_number())
+    assert [(one.first, one.count, one.cid) for one in said] == [(0, 3, "one"), (1, 2, "two"), (3, 2, "last")]
+
+
 def test_a_full_batch_costs_about_1300_gas_a_leaf(ledger: Ledger, origin: bytes) -> None:
     head = commitment.genesis(CHAIN_ID, ledger.client.contract_bytes, origin)
     leaves = [secrets.token_bytes(32) for _ in range(1024)]

@@ -30,6 +30,7 @@ def receipt_for(spool: SpoolFile, index: int, key: Ed25519PrivateKey | None = No
     reader = spool.reader()
     (row,) = reader.rows(index, 1)
     reader.close()
+    assert row.head is not None
     key = key or origin_file.load_key(spool.folder, spool.origin)
     receipts = Receipts(key, chain_id=CHAIN_ID, contract=spool.meta.contract, origin=spool.origin)
     return receipts.sign(row.id, Durable(origin=spool.origin, index=index, leaf=row.leaf, head=row.head), NOW)

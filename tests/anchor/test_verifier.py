@@ -13,8 +13,8 @@ import pytest
 from proxy.anchor.chain_client import ChainClient
 from proxy.anchor.chain_values import AnchoredBatch
 from proxy.anchor.facts import ChainFacts, collect_facts
-from proxy.anchor.findings import FindingKind, Report
-from proxy.anchor.trust import Trust, TrustedHead, load_trust, save_trust
+from proxy.anchor.findings import FindingKind, Report, Source, TrustedHead
+from proxy.anchor.trust import Trust, load_trust, save_trust
 from proxy.anchor.verifier import verify
 from proxy.errors import ConfigurationError
 from proxy.model import JsonObject
@@ -62,13 +62,14 @@ def site(anchored: Site, tmp_path: Path) -> Site:
     return Site(spool, anchored.facts, anchored.ledger)
 
 
-def trust_of(facts: ChainFacts, *origins: bytes, count: int = 0, head: bytes = b"") -> Trust:
+def trust_of(facts: ChainFacts, *origins: bytes, count: int = 0, head: bytes = b"", block: int = 0) -> Trust:
     return Trust(
         chain_id=facts.chain_id,
+        genesis=facts.genesis,
         contract=facts.contract,
         code_hash=facts.code_hash,
         registrar=facts.registrar,
-        origins={origin: TrustedHead(count=count, head=head or bytes(32)) for origin in origins},
+        origins={origin: TrustedHead(count=count, head=head or bytes(32), block=block) for origin in origins},
     )
 
 
@@ -248,7 +249,9 @@ def test_chain_that_lost_or_changed_what_was_verified_is_a_fork(site: Site) -> N
     (summary,) = report.origins
     origin = site.spool.origin
     same = trust_of(site.facts, origin).remembering(report)
-    assert same.origins[origin] == TrustedHead(count=ANCHORED, head=summary.head)
+    assert same.origins[origin] == TrustedHead(
+        count=ANCHORED, head=summary.head, block=site.facts.final, source=Source.SPOOL
+    )
     assert found(verified(site.spool.folder, site.facts, same)) == {}
     longer = trust_of(site.facts, origin, count=ANCHORED + 1, head=summary.head)
     assert found(verified(site.spool.folder, site.facts, longer)) == {"fork": [(50,)]}

@@ -55,7 +55,7 @@ def test_a_small_batch_waits_for_company_but_not_long(ledger: Ledger, spool: Spo
 
 def test_finality_follows_inclusion_by_the_profile(ledger: Ledger, spool: SpoolFile) -> None:
     spool.fill(2)
-    worker = ledger.worker(spool.folder, confirmations=4)
+    worker = ledger.worker(spool.folder, finality=4)
     status = cycle_until(worker, lambda s: s.included == 4)
     assert status.final < 4
     cycle_until(worker, lambda s: s.final == 4)

@@ -15,6 +15,7 @@ BENCHES = (
     ("fulfil", False),
     ("posture", False),
     ("record", False),
+    ("evidence", False),
     ("throughput", True),
 )
 """Name, and whether it takes our arguments."""

@@ -59,8 +59,11 @@ def verified(stack: DevStack, answers: Iterable[Answer] = (), *more: str) -> dic
     return report
 
 
-def settle(stack: DevStack, timeout_s: float = 120) -> dict[str, Any]:
-    """Wait until the chain holds, finally, every record of the spool as it is now; returns the anchor's status."""
+def settle(stack: DevStack, timeout_s: float = 120, figure: str = "final") -> dict[str, Any]:
+    """Wait until the chain holds, finally, every record of the spool as it is now; returns the anchor's status.
+
+    :param figure: ``published``: until evidence of every record is named too
+    """
     reader = open_readers(stack.layout.spool)[-1]
     wanted, origin = reader.count(), reader.origin.hex()
     reader.close()
@@ -68,7 +71,7 @@ def settle(stack: DevStack, timeout_s: float = 120) -> dict[str, Any]:
     status: dict[str, Any] = {}
     while time.monotonic() < deadline:
         status = json.loads(stack.layout.anchor_status.read_text())
-        if status["origin"] == origin and status["final"] >= wanted:
+        if status["origin"] == origin and status[figure] >= wanted:
             return status
         time.sleep(0.2)
     raise AssertionError(f"not anchored in {timeout_s} s: wanted {wanted}, {status}")

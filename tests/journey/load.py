@@ -24,6 +24,8 @@ class Load:
     """What clients saw. ``unanswered`` are requests whose connection failed; nothing is promised of them."""
 
     answers: list[Answer] = field(default_factory=list)
+    elapsed_ms: list[float] = field(default_factory=list)
+    """From the sending of a request to the head of its answer, in the order of the answers."""
     unanswered: int = 0
 
     def statuses(self) -> dict[int, int]:
@@ -34,12 +36,15 @@ class Load:
 
 
 @contextmanager
-def load(stack: DevStack, clients: int = 4) -> Iterator[Load]:
-    """Requests from ``clients`` threads until left."""
+def load(stack: DevStack, clients: int = 4, per_second: float | None = None) -> Iterator[Load]:
+    """Requests from ``clients`` threads until left: ``per_second`` of them in all, or as many as there is time for."""
     seen = Load()
     stopping = threading.Event()
+    every_s = None if per_second is None else clients / per_second
     threads = [
-        threading.Thread(target=_ask, args=(stack, WHO[number % len(WHO)], seen, stopping), name=f"client {number}")
+        threading.Thread(
+            target=_ask, args=(stack, WHO[number % len(WHO)], seen, stopping, every_s), name=f"client {number}"
+        )
         for number in range(clients)
     ]
     for thread in threads:
@@ -52,18 +57,21 @@ def load(stack: DevStack, clients: int = 4) -> Iterator[Load]:
             thread.join(60)
 
 
-def _ask(stack: DevStack, who: str, seen: Load, stopping: threading.Event) -> None:
+def _ask(stack: DevStack, who: str, seen: Load, stopping: threading.Event, every_s: float | None) -> None:
     paths = _paths()
     number = 0
+    begun = time.monotonic()
     with session(who, stack.client(who), stack.ca, seen.answers) as client:
         while not stopping.is_set():
             number += 1
             try:
-                client.get(stack.url + paths[number % len(paths)], timeout=30)
+                response = client.get(stack.url + paths[number % len(paths)], timeout=30)
+                seen.elapsed_ms.append(response.elapsed.total_seconds() * 1000)
             except requests.RequestException:
                 seen.unanswered += 1
                 time.sleep(0.05)
-            time.sleep(PAUSE_S)
+            # A late one does not make the next ones late: the pace is the clock's.
+            stopping.wait(PAUSE_S if every_s is None else max(0.0, begun + number * every_s - time.monotonic()))
 
 
 def _paths() -> list[str]:

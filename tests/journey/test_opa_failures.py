@@ -163,10 +163,15 @@ def lying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevStack, 
         check_laws(running)
 
 
+SOME: Final = ("half", "a hang-up", "an allow of nobody's", "other policies", "an unknown obligation that is none")
+"""In the short form one of each sort; ``tests/decide/test_server.py`` has the engine by itself, and every one."""
+
+
 def test_server_that_lies_gives_no_verdict(lying: tuple[DevStack, OpaRelay]) -> None:
     stack, relay = lying
+    told = LIES if FULL else {name: LIES[name] for name in SOME}
     with load(stack) as seen:
-        for name, spoil in LIES.items():
+        for name, spoil in told.items():
             _until(lambda: _ask(stack).status_code == 200, f"no verdict before {name}")
             answered = relay.answered
             relay.spoil = spoil
@@ -176,7 +181,7 @@ def test_server_that_lies_gives_no_verdict(lying: tuple[DevStack, OpaRelay]) -> 
             recovery = _recovery(stack)
             assert recovery < RECOVERY_S, name
     _every_answer_has_its_record(stack, seen)
-    print(f"{len(LIES)} lies: {seen.statuses()}")
+    print(f"{len(told)} lies: {seen.statuses()}")
 
 
 # ---------------------------------------------------------------------------------------------- helpers

@@ -1,5 +1,5 @@
 # pragma version 0.4.3
-# pragma evm-version cancun
+# pragma evm-version london
 # pragma optimize gas
 """
 @title DecisionLedger
@@ -30,6 +30,7 @@ struct Origin:
     agreed: uint256
     successor: bytes32
     opened: uint256
+    published: uint256
 
 
 event Opened:
@@ -78,6 +79,8 @@ event RegistrarChanged:
 registrar: public(address)
 candidate: public(address)
 deployed: public(uint256)  # block: nothing of this contract is older
+origin_count: public(uint256)
+origin_at: public(HashMap[uint256, bytes32])  # in the order in which they were opened
 origins: HashMap[bytes32, Origin]
 
 
@@ -129,7 +132,10 @@ def _open(origin: bytes32, writer: address, receipt_key: bytes32, predecessor: b
         agreed=agreed,
         successor=empty(bytes32),
         opened=block.number,
+        published=0,
     )
+    self.origin_at[self.origin_count] = origin
+    self.origin_count += 1
     log Opened(
         origin=origin,
         writer=writer,
@@ -205,10 +211,24 @@ def anchor(origin: bytes32, first: uint256, previous_head: bytes32, leaves: DynA
 
 @external
 def publish(origin: bytes32, first: uint256, count: uint256, cid: Bytes[MAX_CID]):
-    """@notice Say where the encrypted evidence for these leaves is kept."""
+    """
+    @notice Say where the encrypted evidence for these leaves is kept. As with `anchor`, nothing but the exact
+        continuation: evidence has no gap, and a retry says nothing twice. A closed origin's may still come.
+    """
     assert msg.sender == self.origins[origin].writer, "not the writer"
     assert count != 0 and len(cid) != 0, "empty"
+    assert first == self.origins[origin].published, "first"
     assert first + count <= self.origins[origin].count, "not anchored"
+    self.origins[origin].published = first + count
+    log Published(origin=origin, first=first, count=count, cid=cid)
+
+
+@external
+def republish(origin: bytes32, first: uint256, count: uint256, cid: Bytes[MAX_CID]):
+    """@notice Name other content for leaves whose evidence was published: for other auditors, or after a loss."""
+    assert msg.sender == self.origins[origin].writer, "not the writer"
+    assert count != 0 and len(cid) != 0, "empty"
+    assert first + count <= self.origins[origin].published, "not published"
     log Published(origin=origin, first=first, count=count, cid=cid)
 
 
