@@ -63,7 +63,7 @@ def test_contract_follows_the_rules_in_any_order(instant: Ledger) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Machine,
         settings=settings(
-            max_examples=200 if FULL else 12,
+            max_examples=200 if FULL else 6,
             stateful_step_count=40 if FULL else 15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

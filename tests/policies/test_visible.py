@@ -29,7 +29,7 @@ DEPARTMENTS = ["Radiology", "Psychiatry", ""]
 PATIENTS = ["P1", "P2", "", None]
 PURPOSES = ["TREAT", "HRESCH"]
 ACTIONS = ["search", "metadata", "retrieve", "store"]
-EXAMPLES = 70 if os.environ.get("DICOMWARD_FULL") == "1" else 35
+EXAMPLES = 70 if os.environ.get("DICOMWARD_FULL") == "1" else 20
 MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOT_A_BOUNDARY: list[Any] = [None, False, 1, "North", {"a": "North"}, ["*"]]
 
