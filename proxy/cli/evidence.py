@@ -21,12 +21,12 @@ from proxy.anchor.evidence import (
     listed,
     load_auditor,
     load_auditor_key,
+    open_store,
     published_before,
     rewrap_bundle,
     write_keys,
 )
 from proxy.anchor.evidence import fetch as fetch_bundle
-from proxy.cli.evidence_parts import open_store
 from proxy.config import Site, load_site, site_path
 from proxy.errors import ConfigurationError, EvidenceError
 from proxy.model import JsonObject
@@ -204,4 +204,4 @@ def _store(config: Path | None, dir: Path | None, folder: Path | None) -> Eviden
     evidence = _site(config, dir).evidence
     if evidence is None:
         raise ConfigurationError("evidence: the site's configuration has no such section")
-    return open_store(evidence)
+    return open_store(evidence, prepare=False)

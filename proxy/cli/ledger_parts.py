@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from proxy.anchor import ChainClient, ChainFacts, Trust, load_trust, reviewed_code_hash, save_trust, trust_as_found
-from proxy.anchor.evidence import AuditorKey, EvidenceStore, FolderStore, load_auditor_key
+from proxy.anchor.evidence import AuditorKey, EvidenceStore, FolderStore, load_auditor_key, open_store
 from proxy.anchor.facts import Finality
-from proxy.cli.evidence_parts import open_store
 from proxy.config import Site, load_site, site_path
 from proxy.errors import ConfigurationError
 from proxy.ports import SpoolReader
@@ -124,7 +123,7 @@ def evidence(site: Site | None, folder: Path | None, key: Path | None) -> tuple[
     if folder is None:
         if site is None or site.evidence is None:
             raise ConfigurationError("--evidence is needed: no folder of evidence is configured")
-        return open_store(site.evidence), load_auditor_key(key)
+        return open_store(site.evidence, prepare=False), load_auditor_key(key)
     return FolderStore(folder), load_auditor_key(key)
 
 
