@@ -14,6 +14,7 @@ record goes and is destroyed with it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
@@ -74,6 +75,14 @@ def leaf_of(salt: bytes, body: bytes) -> bytes:
 
 def next_head(head: bytes, leaf: bytes) -> bytes:
     return hashlib.sha256(head + leaf).digest()
+
+
+def head_after(head: bytes, leaves: Iterable[bytes]) -> bytes:
+    """The head over ``leaves`` that follow ``head``."""
+    sha256 = hashlib.sha256
+    for leaf in leaves:
+        head = sha256(head + leaf).digest()
+    return head
 
 
 def genesis(chain_id: int, contract: bytes, origin: bytes) -> bytes:

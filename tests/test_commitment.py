@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.commitment import canonical, encode, genesis, leaf_of, next_head
+from proxy.commitment import canonical, encode, genesis, head_after, leaf_of, next_head
 from proxy.model import MAX_INTEGER
 
 ascii_keys = st.text(st.characters(max_codepoint=0x7F), max_size=8)
@@ -117,6 +117,8 @@ def test_head_vector() -> None:
     assert next_head(head, leaf) == hashlib.sha256(head + leaf).digest()
     assert next_head(head, leaf).hex() == "5189c77d29fe5d546a045ec46986852785fea5c13ac7da9c115ff5fb6edf817c"
     assert next_head(head, leaf) != next_head(leaf, head)
+    assert head_after(head, [leaf, head]) == next_head(next_head(head, leaf), head)
+    assert head_after(head, []) == head
 
 
 def test_genesis_vector() -> None:

@@ -15,8 +15,7 @@ class _Leaves:
         self.chain_head = head
 
     def take(self, batch: AnchoredBatch) -> None:
-        for leaf in batch.each():
-            self.chain_head = commitment.next_head(self.chain_head, leaf)
+        self.chain_head = commitment.head_after(self.chain_head, batch.each())
 
 
 def check_events(trust: Trust, chain: ChainFacts, origin: bytes) -> list[Finding]:

@@ -55,9 +55,10 @@ class AnchoredBatch:
         place = (index - self.first) * LEAF_BYTES
         return self.leaves[place : place + LEAF_BYTES]
 
-    def each(self) -> Iterator[bytes]:
-        leaves = self.leaves
-        return (leaves[place : place + LEAF_BYTES] for place in range(0, len(leaves), LEAF_BYTES))
+    def each(self, start: int | None = None) -> Iterator[bytes]:
+        """The leaves in order, from the one with index ``start`` of the origin if it is given."""
+        leaves, begin = self.leaves, 0 if start is None else (start - self.first) * LEAF_BYTES
+        return (leaves[place : place + LEAF_BYTES] for place in range(begin, len(leaves), LEAF_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

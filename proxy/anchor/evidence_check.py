@@ -14,13 +14,12 @@ from typing import Final
 from proxy import commitment
 from proxy.anchor.chain_values import AnchoredBatch, Publication
 from proxy.anchor.evidence import AuditorKey, EvidenceStore, Header
-from proxy.anchor.evidence.reader import EvidenceReader
+from proxy.anchor.evidence.reader import Content, EvidenceReader
 from proxy.anchor.facts import ChainFacts, OriginFacts
 from proxy.anchor.findings import FindingKind, Findings, OriginSummary, Source, TrustedHead
 from proxy.anchor.following import follow
 from proxy.anchor.laws import Laws
 from proxy.errors import EvidenceError, EvidenceFault
-from proxy.model import RecordRow
 
 UNPUBLISHED_S: Final = 3600
 """Final leaves this much older than the newest final block should have evidence."""
@@ -131,35 +130,22 @@ class EvidenceCheck:
         end = min(batch.end, limit, self._facts.state.published)
         if self._waiting is None and end < min(batch.end, limit) and batch.block <= self._chain.final:
             self._waiting = batch.block
-        rows = self._reader.rows(batch.first, end - batch.first) if batch.first < end else []
-        if rows:
+        found = self._reader.contents(batch.first, end - batch.first) if batch.first < end else []
+        if found:
             self._laws.times.block(self._chain.block_time(batch.block))
-        if len(rows) == batch.count:
-            self._compare(batch, rows)
-        else:
-            for leaf in batch.each():
-                self.chain_head = commitment.next_head(self.chain_head, leaf)
-            for row in rows:
-                self._one(row, batch.leaf(row.index))
-        self.records += len(rows)
-        self._progress(len(rows))
+        self.chain_head = commitment.head_after(self.chain_head, batch.each())
+        for first, contents in found:
+            self._compare(batch, first, contents)
+            self.records += len(contents)
+            self._progress(len(contents))
 
-    def _compare(self, batch: AnchoredBatch, rows: Sequence[RecordRow]) -> None:
-        sha256, head, take, origin = hashlib.sha256, self.chain_head, self._laws.take, self._facts.origin
-        for row, leaf in zip(rows, batch.each(), strict=True):
-            head = sha256(head + leaf).digest()
-            # The reader computed the row's leaf from what the bundle holds.
-            if row.leaf == leaf:
-                take(origin, row)
+    def _compare(self, batch: AnchoredBatch, first: int, contents: Sequence[Content]) -> None:
+        sha256, take, origin = hashlib.sha256, self._laws.take_body, self._facts.origin
+        for index, ((salt, body), leaf) in enumerate(zip(contents, batch.each(first), strict=False), first):
+            if sha256(b"\x00" + salt + body).digest() == leaf:
+                take(origin, index, body)
             else:
-                self._contradicts(row.index)
-        self.chain_head = head
-
-    def _one(self, row: RecordRow, leaf: bytes) -> None:
-        if row.leaf == leaf:
-            self._laws.take(self._facts.origin, row)
-        else:
-            self._contradicts(row.index)
+                self._contradicts(index)
 
     def _contradicts(self, index: int) -> None:
         """One finding for each run of records."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from proxy import commitment
@@ -91,9 +92,7 @@ def _continues(facts: OriginFacts, batch: AnchoredBatch, head: bytes, trusted: T
 
 def head_within(batch: AnchoredBatch, head: bytes, count: int) -> bytes:
     """The head after ``count`` leaves of the origin, from ``head`` before the batch that reaches it."""
-    for index in range(batch.first, count):
-        head = commitment.next_head(head, batch.leaf(index))
-    return head
+    return commitment.head_after(head, islice(batch.each(), count - batch.first))
 
 
 def _fork(facts: OriginFacts, sentence: str, index: int, findings: Findings) -> None:

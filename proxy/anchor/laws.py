@@ -53,47 +53,49 @@ class Laws:
         self.kinds: dict[str, int] = {}
 
     def take(self, origin: bytes, row: RecordRow) -> None:
-        """A record whose leaf follows from it."""
+        """A record whose leaf follows from it, with what it is filed under."""
+        self.take_body(origin, row.index, row.body, row)
+
+    def take_body(self, origin: bytes, index: int, record: bytes, filed: RecordRow | None = None) -> None:
+        """The same, of a record that need not be filed anywhere."""
         try:
-            body = _outermost(row.body)
+            body = _outermost(record)
             kind, identity = body["kind"], body.get("id", "")
             if type(identity) is not str or type(kind) is not str:
                 raise TypeError("id")
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError):
-            self._found(FindingKind.RECORD_UNREADABLE, origin, row, row.id, "is not a record of this version")
+            filed_under = "" if filed is None else filed.id
+            self._found(FindingKind.RECORD_UNREADABLE, origin, index, filed_under, "is not a record of this version")
             return
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        if filed is not None and filed.kind is not None and (kind != filed.kind or identity != filed.id):
+            what = "is filed under a kind or decision that is not its own"
+            self._found(FindingKind.LABEL_CHANGED, origin, index, identity, what)
+        self.times.take(origin, index, body)
         known = identity in self._open
-        if row.kind is not None and (kind != row.kind or identity != row.id):
-            self._found(
-                FindingKind.LABEL_CHANGED,
-                origin,
-                row,
-                identity,
-                "is filed under a kind or decision that is not its own",
-            )
-        self.times.take(origin, row.index, body)
         if kind == "decision":
             if known or identity in self._closed:
-                self._found(FindingKind.DECISION_REPEATED, origin, row, identity, "is a second decision with this id")
+                self._found(FindingKind.DECISION_REPEATED, origin, index, identity, "is a second decision with this id")
                 return
             if identity <= self._forgotten:
-                self._later(origin, row, kind, identity)
+                self._later(origin, index, kind, identity)
             self._begin(identity)
         elif kind in _NAMES_DECISION:
-            self._follows(origin, row, kind, identity, known)
+            self._follows(origin, index, kind, identity, known)
 
-    def _follows(self, origin: bytes, row: RecordRow, kind: str, identity: str, known: bool) -> None:
+    def _follows(self, origin: bytes, index: int, kind: str, identity: str, known: bool) -> None:
         if known:
             if kind == "outcome":
                 self._end(identity)
         elif identity in self._closed:
             if kind == "outcome":
-                self._found(FindingKind.OUTCOME_REPEATED, origin, row, identity, "is a second outcome of its decision")
+                self._found(
+                    FindingKind.OUTCOME_REPEATED, origin, index, identity, "is a second outcome of its decision"
+                )
         elif self.resumed or identity <= self._forgotten:
-            self._later(origin, row, kind, identity)
+            self._later(origin, index, kind, identity)
         else:
-            self.without_decision(origin, row.index, kind, identity)
+            self.without_decision(origin, index, kind, identity)
 
     def without_decision(self, origin: bytes, index: int, kind: str, identity: str) -> None:
         self._findings.add(
@@ -142,18 +144,17 @@ class Laws:
         del decisions[oldest]
         self._forgotten = max(self._forgotten, oldest)
 
-    def _later(self, origin: bytes, row: RecordRow, kind: str, identity: str) -> None:
+    def _later(self, origin: bytes, index: int, kind: str, identity: str) -> None:
         if len(self.late) < MAX_LATE:
-            self.late.append(Late(origin=origin, index=row.index, kind=kind, decision=identity))
+            self.late.append(Late(origin=origin, index=index, kind=kind, decision=identity))
         elif kind == "decision":
-            self._found(
-                FindingKind.DECISION_REPEATED, origin, row, identity, "sorts before what was forgotten, as too many do"
-            )
+            what = "sorts before what was forgotten, as too many do"
+            self._found(FindingKind.DECISION_REPEATED, origin, index, identity, what)
         else:
-            self.without_decision(origin, row.index, kind, identity)
+            self.without_decision(origin, index, kind, identity)
 
-    def _found(self, kind: FindingKind, origin: bytes, row: RecordRow, identity: str, what: str) -> None:
-        self._findings.add(kind, f"Record {row.index} {what}.", origin=origin, indexes=(row.index,), decision=identity)
+    def _found(self, kind: FindingKind, origin: bytes, index: int, identity: str, what: str) -> None:
+        self._findings.add(kind, f"Record {index} {what}.", origin=origin, indexes=(index,), decision=identity)
 
 
 def _outermost(record: bytes) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from proxy.errors import EvidenceError, EvidenceFault
 from proxy.model import RecordRow
 
 Lost = Callable[[Publication, EvidenceError], None]
+Content = tuple[bytes, bytes]
+"""Salt and body of a record."""
 
 _FORMS: Final = (EvidenceFault.ERASED, EvidenceFault.ALTERED, EvidenceFault.UNREADABLE, EvidenceFault.NO_KEY)
 """What says most about a bundle that was published more than once, first."""
@@ -23,7 +25,7 @@ _FORMS: Final = (EvidenceFault.ERASED, EvidenceFault.ALTERED, EvidenceFault.UNRE
 class EvidenceReader:
     """:class:`proxy.ports.SpoolReader` over what was published of one origin. Holds one bundle at a time.
 
-    Leaves are computed from what the bundles hold. A bundle that is lost gives no rows, and is told of once.
+    A bundle that is lost gives no records, and is told of once.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class EvidenceReader:
         self._lost = lost
         self._published = state.published
         self._bundles = _chained(publications)
-        self._open: tuple[int, list[RecordRow]] = (-1, [])
+        self._open: tuple[int, list[Content]] = (-1, [])
 
     @property
     def gap(self) -> int | None:
@@ -70,35 +72,45 @@ class EvidenceReader:
         """Evidence keeps no heads but the first, which follows from the origin."""
         return genesis(self.chain_id, self.contract, self.origin) if count == 0 else None
 
-    def rows(self, first: int, count: int) -> list[RecordRow]:
-        found: list[RecordRow] = []
+    def contents(self, first: int, count: int) -> list[tuple[int, list[Content]]]:
+        """What the bundles hold of this range, each piece with the index at which it begins."""
+        found: list[tuple[int, list[Content]]] = []
         for number, bundle in enumerate(self._bundles):
             start, end = bundle[0].first, bundle[0].end
             if start < first + count and first < end:
-                inside = self._rows(number)
-                found += inside[max(0, first - start) : max(0, first + count - start)]
+                inside = self._contents(number)[max(0, first - start) : max(0, first + count - start)]
+                if inside:
+                    found.append((max(start, first), inside))
         return found
+
+    def rows(self, first: int, count: int) -> list[RecordRow]:
+        """Leaves are computed from what the bundles hold."""
+        return [
+            _row(index, salt, body)
+            for start, inside in self.contents(first, count)
+            for index, (salt, body) in enumerate(inside, start)
+        ]
 
     def find(self, decision: str) -> list[RecordRow]:
         """Evidence has no index: every bundle is opened."""
         wanted = decision.encode("ascii", "replace")
         return [
-            row
-            for number in range(len(self._bundles))
-            for row in self._rows(number)
-            if decision and b'"id":"' + wanted + b'"' in row.body
+            _row(index, salt, body)
+            for number, bundle in enumerate(self._bundles)
+            for index, (salt, body) in enumerate(self._contents(number), bundle[0].first)
+            if decision and b'"id":"' + wanted + b'"' in body
         ]
 
     def close(self) -> None:
         self._open = (-1, [])
 
-    def _rows(self, number: int) -> list[RecordRow]:
+    def _contents(self, number: int) -> list[Content]:
         if self._open[0] != number:
             self._open = (-1, [])  # the one before goes before the next one comes
             self._open = (number, self._load(self._bundles[number]))
         return self._open[1]
 
-    def _load(self, said: list[Publication]) -> list[RecordRow]:
+    def _load(self, said: list[Publication]) -> list[Content]:
         failures: list[EvidenceError] = []
         for publication in said:
             try:
@@ -111,7 +123,7 @@ class EvidenceReader:
         self._lost(said[0], ranked[0])
         return []
 
-    def _read(self, publication: Publication) -> list[RecordRow]:
+    def _read(self, publication: Publication) -> list[Content]:
         opened = open_bundle(self._store.content(publication.cid), self._store.envelope(publication.cid), self._key)
         if opened.header != Header(
             chain_id=self.chain_id,
@@ -121,19 +133,12 @@ class EvidenceReader:
             count=publication.count,
         ):
             raise EvidenceError(EvidenceFault.UNREADABLE, "it is of other records than those it was published for")
-        sha256 = hashlib.sha256
-        return [
-            RecordRow(
-                index=index,
-                kind=None,
-                id="",
-                salt=salt,
-                body=body,
-                leaf=sha256(b"\x00" + salt + body).digest(),
-                head=None,
-            )
-            for index, (salt, body) in enumerate(opened.records, publication.first)
-        ]
+        return opened.records
+
+
+def _row(index: int, salt: bytes, body: bytes) -> RecordRow:
+    leaf = hashlib.sha256(b"\x00" + salt + body).digest()
+    return RecordRow(index=index, kind=None, id="", salt=salt, body=body, leaf=leaf, head=None)
 
 
 def _chained(publications: Iterable[Publication]) -> list[list[Publication]]:
