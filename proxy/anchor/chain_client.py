@@ -166,6 +166,11 @@ class ChainClient:
     def registrar(self, block: int | None = None) -> str:
         return str(self.view("registrar", block=block))
 
+    def candidate(self, block: int | None = None) -> str | None:
+        """Who may take the registrar's office over; ``None``: nobody was proposed."""
+        address = str(self.view("candidate", block=block))
+        return None if int(address, 16) == 0 else address
+
     def deployed(self) -> int:
         return int(self.view("deployed"))
 

@@ -14,7 +14,8 @@ COMMANDS = {
     "new-key": ("proxy.cli.anchor", "new_key"),
 }
 GROUPS = {
-    "ledger": ("proxy.cli.ledger", "Verify, explain and set up the ledger."),
+    "ledger": ("proxy.cli.ledger", "Verify the ledger, and tell what it holds."),
+    "registrar": ("proxy.cli.registrar", "The office that admits origins to the ledger."),
     "evidence": ("proxy.cli.evidence", "Evidence for auditors: keys, bundles, retention, erasure."),
     "policy": ("proxy.cli.policy", "Check, test and try policies, and replay what was recorded against them."),
     "posture": ("proxy.cli.posture", "Find out how this device is, and report it to a site."),

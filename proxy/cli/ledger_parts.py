@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from web3 import Web3
 
 from proxy.anchor import ChainClient, ChainFacts, Trust, load_trust, reviewed_code_hash, save_trust, trust_as_found
 from proxy.anchor.evidence import AuditorKey, EvidenceStore, FolderStore, load_auditor_key, open_store
@@ -30,6 +33,8 @@ RpcOption = Annotated[
     list[str] | None,
     typer.Option("--rpc", help="A node, not the site's. Beside a configuration, and from the second on, compared."),
 ]
+ChainIdOption = Annotated[int | None, typer.Option(help="Chain id, where no configuration is given.")]
+ContractOption = Annotated[str | None, typer.Option(help="The contract, where no configuration is given.")]
 FinalityOption = Annotated[
     str | None, typer.Option(help="Blocks on top after which a block is final, or: finalized, safe.")
 ]
@@ -86,6 +91,25 @@ def chain_of(
         rpc_urls=ledger.rpc_urls,
         others=urls,
         finality=_finality(finality, own),
+    )
+
+
+def ledger_of(
+    config: Path | None, dir: Path | None, rpc: list[str] | None, chain_id: int | None, contract: str | None
+) -> Chain:
+    """From a site's configuration, or without one from ``--rpc``, ``--chain-id`` and ``--contract``.
+
+    :raises ConfigurationError: neither is there, or the contract is not an address
+    """
+    if config is not None or dir is not None:
+        return chain_of(config, dir, None, rpc, None)
+    if not rpc or chain_id is None or contract is None:
+        raise ConfigurationError("--rpc, --chain-id and --contract are needed, or --config: which ledger?")
+    if not Web3.is_address(contract):
+        raise ConfigurationError("--contract is not an address")
+    # All of them are asked, one where another does not answer: there is nothing yet to hold them against.
+    return Chain(
+        site=None, chain_id=chain_id, contract=contract, rpc_urls=tuple(rpc), others=(), finality=_CONFIRMATIONS
     )
 
 
@@ -160,6 +184,15 @@ def word(text: str) -> bytes:
     if len(value) != 32:
         raise ConfigurationError(f"{printable(text)[:80]} has not 64 hexadecimal digits")
     return value
+
+
+def say(as_json: bool, values: Mapping[str, str | int]) -> None:
+    """What a command did."""
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+    else:
+        for name, value in values.items():
+            console.print(f"{name:>10}  {value}")
 
 
 def lines(path: Path | None) -> list[str]:

@@ -80,7 +80,7 @@ def stack(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     for name in ("cert.pem", "key.pem", "ca.pem", "crl.pem"):
         (directory / name).touch(mode=0o600)
     deployed = run(
-        "ledger", "deploy", "--rpc", chain.url, "--chain-id", "31337", "--registrar-key", registrar, "--json"
+        "registrar", "deploy", "--rpc", chain.url, "--chain-id", "31337", "--registrar-key", registrar, "--json"
     )
     contract = json.loads(deployed)["contract"]
     (directory / "dicomward.toml").write_text(
@@ -106,7 +106,7 @@ def stack(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     spool = SpoolFile(directory / "spool", CHAIN_ID, bytes.fromhex(contract[2:]))
     spool.fill(10)
     made = Stack(directory, spool)
-    run("ledger", "open-origin", *made.site)
+    run("registrar", "open-origin", *made.site)
     run("ledger", "init-trust", *made.site)
     with (directory / "anchor.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "proxy", "anchor", *made.site], stderr=log, stdout=log)
@@ -200,7 +200,7 @@ def test_wrong_use_ends_with_two(stack: Stack, tmp_path: Path) -> None:
     run("ledger", "verify", status=2)
     key = tmp_path / "key"
     key.write_text("not a key")
-    deploy = ("ledger", "deploy", "--rpc", "http://127.0.0.1:9", "--chain-id", "1", "--registrar-key", str(key))
+    deploy = ("registrar", "deploy", "--rpc", "http://127.0.0.1:9", "--chain-id", "1", "--registrar-key", str(key))
     os.chmod(key, 0o644)
     assert "can be read by others" in run(*deploy, status=2)
     os.chmod(key, 0o600)
