@@ -29,7 +29,9 @@ def load_account(path: Path, password_file: Path | None = None) -> LocalAccount:
             # `from None`: the library's message may quote the key.
             raise ConfigurationError(f"{path}: not a hexadecimal private key") from None
     if password_file is None:
-        raise ConfigurationError(f"{path} is encrypted: a file with its password is needed")
+        raise ConfigurationError(
+            f"{path} is encrypted: its password_file is needed (ledger.writer_key_password_file, or --registrar-password)"
+        )
     try:
         return cast("LocalAccount", Account.from_key(Account.decrypt(text, _secret(password_file))))
     except (ValueError, KeyError, TypeError, NotImplementedError):
