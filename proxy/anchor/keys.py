@@ -30,7 +30,7 @@ def load_account(path: Path, password_file: Path | None = None) -> LocalAccount:
             raise ConfigurationError(f"{path}: not a hexadecimal private key") from None
     if password_file is None:
         raise ConfigurationError(
-            f"{path} is encrypted: its password_file is needed (ledger.writer_key_password_file, or --registrar-password)"
+            f"{path} is encrypted: a password_file is needed (ledger.writer_key_password_file, --registrar-password)"
         )
     try:
         return cast("LocalAccount", Account.from_key(Account.decrypt(text, _secret(password_file))))

@@ -26,7 +26,7 @@ def test_encrypted_key_opens_with_its_password_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not of this password") as caught:
         load_account(path, secret(tmp_path / "other", "wrong"))
     assert "wrong" not in caught.value.detail
-    with pytest.raises(ConfigurationError, match="password_file is needed"):
+    with pytest.raises(ConfigurationError, match="a password_file is needed"):
         load_account(path)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         new_keystore(path, password)
