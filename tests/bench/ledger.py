@@ -40,21 +40,48 @@ Figures = dict[str, float]
 _CHUNK: Final = 4096
 _BUNDLE: Final = 16_384
 _LIMIT_S: Final = 7200
+_DEVICES: Final = 200
+_STUDIES: Final = 20_000
 
 
 def _bodies(number: int) -> Iterator[tuple[Kind, JsonObject]]:
     """Retrieves that were allowed, each a decision and its outcome, a request each 5 ms up to now."""
-    asked = example_input("urn:dicomward:device:radiologist", Action.RETRIEVE) | {"rows": []}
+    devices = [_device(number) for number in range(_DEVICES)]
+    studies = [_study() for _ in range(_STUDIES)]
     moment = datetime.now(UTC) - timedelta(milliseconds=5 * number)
     for place in range(number // 2):
         now = moment + timedelta(milliseconds=5 * place)
         identity = records.new_decision_id(now)
-        yield Kind.DECISION, _decision(identity, asked, wire_time(now))
+        asked = secrets.choice(devices)
+        request, resource = secrets.choice(studies)
+        yield Kind.DECISION, _decision(identity, _merged(asked, request, resource), wire_time(now))
         digest = secrets.token_hex(32)
         yield (
             Kind.OUTCOME,
             records.outcome(DecisionId(identity), OutcomeStatus.COMPLETE, 200, 524_288 + place, digest, now),
         )
+
+
+def _device(number: int) -> JsonObject:
+    """What a device asks with, without its rows."""
+    asked: dict[str, Any] = example_input(f"urn:dicomward:device:workstation-{number}", Action.RETRIEVE) | {"rows": []}
+    asked["device"] = asked["device"] | {"id": secrets.token_hex(32)}
+    certificate = {"fingerprint": secrets.token_hex(32), "serial": secrets.token_hex(16)}
+    asked["subject"] = asked["subject"] | {"certificate": asked["subject"]["certificate"] | certificate}
+    return asked
+
+
+def _study() -> tuple[JsonObject, JsonObject]:
+    """What is asked for, in ``request`` and in ``resource``."""
+    study = f"2.25.{secrets.randbits(127)}"
+    patient, accession = str(secrets.randbelow(10**8)), str(secrets.randbelow(10**10))
+    date = f"20{secrets.randbelow(26):02}{1 + secrets.randbelow(12):02}{1 + secrets.randbelow(28):02}"
+    return {"study": study}, {"patient_id": patient, "accession_number": accession, "study_date": date}
+
+
+def _merged(asked: JsonObject, request: JsonObject, resource: JsonObject) -> JsonObject:
+    was: Any = asked
+    return asked | {"request": was["request"] | request, "resource": was["resource"] | resource}
 
 
 def _decision(identity: str, asked: JsonObject, time_: str) -> JsonObject:
