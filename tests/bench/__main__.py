@@ -16,6 +16,8 @@ BENCHES = (
     ("posture", False),
     ("record", False),
     ("evidence", False),
+    ("ledger", False),
+    ("gas", False),
     ("throughput", True),
 )
 """Name, and whether it takes our arguments."""
