@@ -7,6 +7,7 @@ records tells (:mod:`proxy.anchor.second_look`).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,9 +42,10 @@ class Laws:
     def __init__(self, findings: Findings, remembered: int = REMEMBERED) -> None:
         self._findings = findings
         self._remembered = remembered
-        self._open: dict[str, None] = {}
+        # Not plain dicts: finding the oldest of those walks over every place that was given up before it.
+        self._open: OrderedDict[str, None] = OrderedDict()
         """Decisions without an outcome, oldest first."""
-        self._closed: dict[str, None] = {}
+        self._closed: OrderedDict[str, None] = OrderedDict()
         self._forgotten = ""
         self._unknown = 0
         self.times = Times(findings)
@@ -139,9 +141,8 @@ class Laws:
         if len(self._closed) > self._remembered:
             self._forget(self._closed)
 
-    def _forget(self, decisions: dict[str, None]) -> None:
-        oldest = next(iter(decisions))
-        del decisions[oldest]
+    def _forget(self, decisions: OrderedDict[str, None]) -> None:
+        oldest, _ = decisions.popitem(last=False)
         self._forgotten = max(self._forgotten, oldest)
 
     def _later(self, origin: bytes, index: int, kind: str, identity: str) -> None:
