@@ -24,6 +24,7 @@ from proxy import (
     settings,
     watch,
 )
+from proxy.canary import Canary
 from proxy.config import Site
 from proxy.errors import SpoolError
 from proxy.gauges import gauges
@@ -46,6 +47,8 @@ from proxy.succession import Succession, last_origin
 logger = logging.getLogger(__name__)
 
 DRAIN_S = 15.0
+CANARY_LATE_S = 1800.0
+"""Longer than a chain takes to make a block final; the slowest say so after two epochs, 13 to 20 minutes."""
 YOUNG_OBJECTS = 20_000
 """Containers made before the collector looks through them: a page of 100 rows makes 4,000, and none in a cycle."""
 
@@ -108,13 +111,20 @@ class App:
             entries=site.archive.context_cache_entries,
             clock=utc_now,
         )
-        self.journey = Journey(self._rooms())
         self.succession = Succession(self.spool, site.ledger.status_file, utc_now)
+        self.canary = Canary(
+            self.spool,
+            self.succession.reached,
+            utc_now,
+            every_s=site.ledger.canary_s,
+            publishes=site.evidence is not None,
+        )
+        self.journey = Journey(self._rooms())
         self.handler = self._handler()
         self.handshakes = arrive.Handshakes()
         self.tls = settings.server_tls(site, self.handshakes)
         self.listener = arrive.Listener(self.handler, settings.limits(site), self.tls)
-        self.admin = watch.Admin(self.tally, self._ready, settings.handout(site, shelf))
+        self.admin = watch.Admin(self.tally, self._ready, self._troubles, settings.handout(site, shelf))
         self._tasks: list[asyncio.Task[None]] = []
         self._serving = False
         self.tally.add(*gauges(self, utc_now))
@@ -139,6 +149,8 @@ class App:
             store_report=fulfil.StoreReports(site.listen.public_url),
             problem=self.problems,
             recorder=self.spool,
+            lookup=record.Lookup(site.record.directory),
+            standing=self.succession.standing,
             suppressor=self.suppression,
             observer=self.tally,
             capabilities=interpret.capabilities,
@@ -203,6 +215,10 @@ class App:
             "revocation": any(end > now for end in self.certificates.revocation_expires.values()),
         }
 
+    def _troubles(self) -> Mapping[str, bool]:
+        """Requests are answered all the same: what waits is safe in the spool."""
+        return {**self.succession.troubles(), "canary": self.canary.waiting_s > CANARY_LATE_S}
+
     async def start(self) -> None:
         """:raises ConfigurationError: a port cannot be bound, or no policies can be served"""
         site = self.site
@@ -220,6 +236,7 @@ class App:
         self._background(self.clock_watch.run(), "clock")
         self._background(self.journey.leases.run(site.lease.poll_s), "leases")
         self._background(self.succession.run(site.lease.poll_s), "succession")
+        self._background(self.canary.run(site.lease.poll_s), "canary")
         # What is loaded stays: the collector need not look through it again while requests are served.
         gc.collect()
         gc.freeze()

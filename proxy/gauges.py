@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from proxy import arrive, decide, forward, identify, posture, record
+from proxy.canary import Canary
 from proxy.errors import PostureUnavailableError
 from proxy.ports import Clock
 from proxy.pulse import Pulse
@@ -44,6 +45,8 @@ class Counted(Protocol):
     def pulse(self) -> Pulse | None: ...
     @property
     def succession(self) -> Succession: ...
+    @property
+    def canary(self) -> Canary: ...
 
 
 def gauges(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
@@ -54,6 +57,7 @@ def gauges(parts: Counted, clock: Clock) -> tuple[Gauge, ...]:
         *_deciding(parts, clock),
         *_recording(parts),
         *parts.succession.gauges(Gauge),
+        *parts.canary.gauges(Gauge),
     )
 
 

@@ -19,7 +19,8 @@
 12. **anchor**: another process.
 
 Searches (``searching.py``) and stores (``storing.py``) walk 4 to 10 in an order of their own. What devices and their
-management tell of posture (``reporting.py``) comes this way too, to our own resources.
+management tell of posture (``reporting.py``) comes this way too, to our own resources, and who asks again what was
+decided (``recalling.py``).
 
 A denied request walks 1 to 6, then 10 and 11: refusing is recorded as carefully as allowing.
 """
@@ -53,6 +54,7 @@ from proxy.model import (
     Verdict,
 )
 from proxy.ports import ArchiveAnswer, Exchange
+from proxy.recalling import BARE, Recalling
 from proxy.reporting import Reporting
 from proxy.rooms import Rooms
 from proxy.searching import Searching
@@ -84,6 +86,8 @@ class Journey:
             request = grounds.request
             if not grounds.verdict.allow or isinstance(request, Refusal):
                 await self._deny(grounds, exchange)
+            elif isinstance(request, SiteRequest) and request.about is not None:
+                await Recalling(self._rooms, grounds, request.about, exchange).walk()
             elif isinstance(request, SiteRequest):
                 await Reporting(self._rooms, self.leases, grounds, request, exchange).walk()
             elif request.action is Action.SEARCH:
@@ -199,7 +203,8 @@ class Journey:
         if not verdict.allow or not verdict.obligations:
             return verdict
         if isinstance(request, SiteRequest):
-            return verdict.against(Reason.OBLIGATION_UNKNOWN)
+            bare = request.about is not None and all(each.type in BARE for each in verdict.obligations)
+            return verdict if bare else verdict.against(Reason.OBLIGATION_UNKNOWN)
         reason = self._rooms.fulfilment.unmet(request, verdict.obligations)
         return verdict if reason is None else verdict.against(reason)
 

@@ -25,12 +25,14 @@ from proxy.ports import (
     Fulfilment,
     Identifier,
     Interpreter,
+    Lookup,
     MultipartRules,
     Observer,
     PolicyEngine,
     PostureDesk,
     PostureSource,
     Recorder,
+    Standing,
     StoreReport,
     Suppressor,
 )
@@ -88,6 +90,8 @@ class Rooms:
     store_report: StoreReport
     problem: Problem
     recorder: Recorder
+    lookup: Lookup
+    standing: Standing
     suppressor: Suppressor
     observer: Observer
     capabilities: Callable[[Capabilities], bytes]

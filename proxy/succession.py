@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -20,6 +21,21 @@ from proxy.errors import SpoolError
 from proxy.ports import Clock
 
 logger = logging.getLogger(__name__)
+
+SILENT_S: Final = 60.0
+"""The anchor process tells each few seconds how far it is."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_ASKED: Final = ("ok", "refused", "fees-too-high", "not-the-writer")
+"""States in which the anchor process has asked the chain how far it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How many records of an origin got so far."""
+
+    included: int
+    final: int
+    published: int
 
 
 def last_origin(status_file: Path) -> bytes | None:
@@ -90,6 +106,26 @@ class Succession:
                 extra={"predecessor": status["origin"], "agreed": agreed, "successor": successor.hex()},
             )
 
+    def reached(self, origin: bytes) -> Reached | None:
+        """How far the chain is with an origin. ``None`` for another than the anchor process works on, and where it
+        could not ask the chain.
+        """
+        status = self._status
+        if status.get("origin") != origin.hex() or status.get("state") not in _ASKED:
+            return None
+        numbers = [status.get(name) for name in ("included", "final", "published")]
+        included, final, published = (number if type(number) is int else 0 for number in numbers)
+        return Reached(included=included, final=final, published=published)
+
+    def standing(self, origin: bytes, index: int) -> str:
+        """:class:`proxy.ports.Standing`, by what the anchor process told last."""
+        reached = self.reached(origin)
+        if reached is None:
+            return "unknown"
+        if index < reached.final:
+            return "final"
+        return "included" if index < reached.included else "waiting"
+
     async def run(self, poll_s: float) -> None:
         while True:
             await asyncio.sleep(poll_s)
@@ -102,6 +138,11 @@ class Succession:
                 name="anchor_included_records", help="Records that the contract holds.", read=self._number("included")
             ),
             gauge(name="anchor_final_records", help="Records that are final on the chain.", read=self._number("final")),
+            gauge(
+                name="anchor_published_records",
+                help="Records whose evidence the contract names.",
+                read=self._number("published"),
+            ),
             gauge(name="anchor_lag_records", help="Records that wait for the chain.", read=self._number("lag")),
             gauge(
                 name="anchor_oldest_unanchored_seconds",
@@ -109,6 +150,17 @@ class Succession:
                 read=self._number("oldest_unanchored_s"),
             ),
             gauge(name="anchor_state", help="1 for the state it is in.", labels=("state",), read=self._state),
+            gauge(
+                name="anchor_evidence",
+                help="1 for the state that publishing evidence is in: off, ok, failing, unknown.",
+                labels=("state",),
+                read=lambda: {(self._evidence(),): 1.0},
+            ),
+            gauge(
+                name="anchor_failing_nodes",
+                help="Nodes of the chain that were passed over.",
+                read=self._failing_nodes,
+            ),
         )
 
     def _number(self, field: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
@@ -123,3 +175,28 @@ class Succession:
     def _state(self) -> Mapping[tuple[str, ...], float]:
         state = self._status.get("state")
         return {(state if isinstance(state, str) else "unknown",): 1.0}
+
+    def _evidence(self) -> str:
+        said = self._status.get("evidence")
+        if not isinstance(said, str):
+            return "unknown"
+        return said if said in ("off", "ok") else "failing"
+
+    def _failing_nodes(self) -> Mapping[tuple[str, ...], float]:
+        nodes = self._status.get("nodes")
+        return {(): float(len(nodes))} if isinstance(nodes, list) else {}
+
+    def troubles(self) -> Mapping[str, bool]:
+        """What somebody should look at although requests are served, by name."""
+        age = (self._clock() - self._told_at()).total_seconds() if self._status else 0.0
+        return {
+            "anchor": self._status.get("state", "ok") != "ok",
+            "anchor_silent": age > SILENT_S,
+            "evidence": self._evidence() == "failing",
+        }
+
+    def _told_at(self) -> datetime:
+        try:
+            return datetime.fromisoformat(self._status["updated_at"])
+        except (KeyError, TypeError, ValueError):
+            return _NEVER

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.errors import SpoolError
-from proxy.succession import Succession
+from proxy.model import wire_time
+from proxy.succession import Reached, Succession
 from proxy.watch import Gauge, Tally
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -192,8 +193,10 @@ def exposed(succession: Succession) -> dict[str, float]:
 
 
 async def test_metrics_say_how_far_the_anchor_is(succession: Succession, spool: FakeSpool, file: Path) -> None:
-    assert exposed(succession) == {"stateunknown": 1}
-    file.write_text(status(spool, state="ok"))
+    assert exposed(succession) == {"stateunknown": 1, "evidenceunknown": 1}
+    file.write_text(
+        status(spool, state="ok", published=6, evidence="not published: refused", nodes=["the first: late"])
+    )
     await succession.look()
     assert exposed(succession) == {
         "included_records": 9,
@@ -201,6 +204,9 @@ async def test_metrics_say_how_far_the_anchor_is(succession: Succession, spool: 
         "lag_records": 3,
         "oldest_unanchored_seconds": 1.5,
         "stateok": 1,
+        "published_records": 6,
+        "evidencefailing": 1,
+        "failing_nodes": 1,
     }
 
 
@@ -209,4 +215,42 @@ async def test_metrics_leave_out_what_the_file_does_not_tell(
 ) -> None:
     file.write_text(status(spool, state=["x"], included=None, final="8", lag=None, oldest_unanchored_s=None))
     await succession.look()
-    assert exposed(succession) == {"stateunknown": 1, "oldest_unanchored_seconds": 0}
+    assert exposed(succession) == {"stateunknown": 1, "oldest_unanchored_seconds": 0, "evidenceunknown": 1}
+
+
+@pytest.mark.parametrize("state", ["ok", "refused", "fees-too-high", "not-the-writer"])
+async def test_how_far_a_record_is_follows_what_the_anchor_told(
+    spool: FakeSpool, file: Path, succession: Succession, state: str
+) -> None:
+    file.write_text(status(spool, state=state, included=7, final=5, published=3))
+    await succession.look()
+    told = [succession.standing(spool.origin, index) for index in (4, 5, 6, 7)]
+    assert told == ["final", "included", "included", "waiting"]
+    assert succession.standing(b"\x09" * 32, 0) == "unknown"
+    assert succession.reached(spool.origin) == Reached(included=7, final=5, published=3)
+
+
+@pytest.mark.parametrize("state", ["chain-unavailable", "spool-inconsistent", "closed", "", None, 1])
+async def test_who_did_not_ask_the_chain_tells_nothing(
+    spool: FakeSpool, file: Path, succession: Succession, state: object
+) -> None:
+    file.write_text(status(spool, state=state, included=7, final=5))
+    await succession.look()
+    assert succession.standing(spool.origin, 0) == "unknown"
+
+
+async def test_troubles_are_told_by_name(spool: FakeSpool, file: Path, succession: Succession) -> None:
+    assert not any(succession.troubles().values()), "nobody has said anything yet"
+    fine = {"state": "ok", "evidence": "ok", "updated_at": wire_time(NOW)}
+    for changes, expected in (
+        ({}, set()),
+        ({"evidence": "off"}, set()),
+        ({"evidence": "not published: refused"}, {"evidence"}),
+        ({"state": "chain-unavailable"}, {"anchor"}),
+        ({"updated_at": wire_time(NOW - timedelta(seconds=61))}, {"anchor_silent"}),
+        ({"updated_at": "yesterday"}, {"anchor_silent"}),
+        ({"updated_at": None}, {"anchor_silent"}),
+    ):
+        file.write_text(status(spool, **{**fine, **changes}))
+        await succession.look()
+        assert {name for name, held in succession.troubles().items() if held} == expected

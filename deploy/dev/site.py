@@ -19,6 +19,7 @@ ACTIONS = (
     "render",
     "bulkdata",
     "store",
+    "read_decision",
     "report_posture",
     "manage_posture",
 )

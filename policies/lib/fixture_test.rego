@@ -31,7 +31,7 @@ good := {
 			"fingerprint": "00",
 			"serial": "01",
 			"authority": "site",
-			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture", "manage_posture"],
+			"authority_actions": ["search", "metadata", "retrieve", "render", "bulkdata", "store", "read_decision", "report_posture", "manage_posture"],
 			"not_after": "2027-01-01T00:00:00.000Z",
 		},
 		"revocation": {"status": "good", "as_of": null, "expires_at": null},

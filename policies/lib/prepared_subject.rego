@@ -74,7 +74,7 @@ plans := {kind: by_reach |
 
 _of_objects(role, classes) := {action: plan |
 	some action, able in role.actions
-	count({action} & {"search", "report_posture", "manage_posture"}) == 0
+	count({action} & {"search", "read_decision", "report_posture", "manage_posture"}) == 0
 	class := object.get(classes, action, classes["*"])
 	class.judged
 	looked := {"null": [1 | action != "store"], "string": [1]}

@@ -140,6 +140,12 @@ CATALOGUE: Final[dict[R, Entry]] = {
     R.MASK_NOT_POSSIBLE: Entry(403, "The answer cannot be masked as policy demands", "Ask for metadata instead."),
     R.SEARCH_TOO_BROAD: Entry(413, "The search is too broad", "Add matching keys or a smaller limit."),
     R.RECORD_NOT_DURABLE: Entry(503, "The decision could not be recorded", _OPERATOR),
+    R.DECISION_UNKNOWN: Entry(
+        404,
+        "No such decision was made on you",
+        "Ask from the device, and as the user, that it was made on; old ones are told by the site's auditor.",
+    ),
+    R.INTEGRITY: Entry(500, "What is recorded does not agree with itself", _OPERATOR),
     R.LEASE_ENDED: Entry(403, "The grounds of the decision ended", "Ask again."),
     R.LIMIT_REACHED: Entry(403, "The answer is larger or slower than policy allows", "Ask for less at a time."),
 }

@@ -28,7 +28,9 @@ Location = Annotated[str, AfterValidator(_located)]
 """A file, relative to the configuration, or an http or https address."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Action = Literal["search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture", "manage_posture"]
+Action = Literal[
+    "search", "metadata", "retrieve", "render", "bulkdata", "store", "read_decision", "report_posture", "manage_posture"
+]
 
 
 class Section(BaseModel):

@@ -35,7 +35,7 @@ class Authority(Section):
         ),
     )
     actions: tuple[Action, ...] = Field(
-        default=("search", "metadata", "retrieve", "render", "bulkdata", "store", "report_posture"),
+        default=("search", "metadata", "retrieve", "render", "bulkdata", "store", "read_decision", "report_posture"),
         min_length=1,
         description="What certificates of this authority may ask for, whatever policy says.",
     )

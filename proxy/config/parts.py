@@ -171,6 +171,9 @@ class Ledger(Section):
     batch_size: int = Field(1024, ge=1, le=1024, description="Most leaves of one transaction.")
     max_wait_s: Seconds = Field(1, description="How long a batch that is not full waits.")
     status_file: SitePath = Field(description="Where the anchor process tells how far it is.")
+    canary_s: float = Field(
+        60, ge=0, le=86_400, description="How often an event is recorded that is followed to the chain. 0: never."
+    )
 
 
 class Lease(Section):

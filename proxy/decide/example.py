@@ -39,6 +39,7 @@ _VALUES: Final[dict[str, bool | int | str]] = {
 }
 _ROWS: Final = 10
 _OWN: Final = {
+    Action.READ_DECISION: SiteResource.DECISION,
     Action.REPORT_POSTURE: SiteResource.POSTURE,
     Action.MANAGE_POSTURE: SiteResource.MANAGED_POSTURE,
 }
@@ -84,7 +85,7 @@ def example_rows(resource: ResourceContext, count: int) -> list[Row]:
 
 def _request(action: Action) -> DicomRequest | SiteRequest:
     if action in _OWN:
-        return SiteRequest(action=action, resource=_OWN[action], method="POST")
+        return SiteRequest(action=action, resource=_OWN[action], method="POST", about=_about(action))
     return DicomRequest(
         action=action,
         level=Level.STUDY,
@@ -92,6 +93,10 @@ def _request(action: Action) -> DicomRequest | SiteRequest:
         representation=Representation.JSON,
         study=StudyUid("1.2.3"),
     )
+
+
+def _about(action: Action) -> DecisionId | None:
+    return DecisionId("1" * 32) if action is Action.READ_DECISION else None
 
 
 def _user(name: str, until: datetime) -> User:

@@ -13,7 +13,7 @@ from proxy.interpret.capabilities import OF_ROOT
 from proxy.interpret.headers import Head, read_head
 from proxy.interpret.media_types import store_boundary
 from proxy.interpret.negotiate import negotiate
-from proxy.interpret.own import OWN_ROUTES, read_own
+from proxy.interpret.own import own_route, read_own
 from proxy.interpret.query import NO_QUERY, read_query
 from proxy.interpret.refused import RefusedError
 from proxy.interpret.rendering import read_rendering
@@ -61,9 +61,9 @@ def _interpret(arrival: Arrival) -> DicomRequest | SiteRequest | Capabilities:
     path, mark, query = _split_target(arrival.target)
     if path in ROOTS:
         return _root(arrival, mark)
-    own = OWN_ROUTES.get(path)
+    own = own_route(path)
     if own is not None:
-        return read_own(own, arrival, mark)
+        return read_own(own[0], arrival, mark, own[1])
     segments = path.split("/")
     resource = resource_of(segments)
     if resource is None:

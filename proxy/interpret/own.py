@@ -1,6 +1,7 @@
 """The grammar of what is ours and not the archive's: resources below ``/.dicomward/v1/``.
 
-None of them has a query, and ``Accept`` is not read: each answers in the one form it has.
+None of them has a query, and ``Accept`` is not read: each answers in the one form it has. A decision is named by the id
+that its answer came with; every other resource has one path.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from proxy.model import (
     Action,
     Arrival,
     Capabilities,
+    DecisionId,
     Reason,
     Signed,
     SiteRequest,
@@ -41,6 +43,8 @@ class OwnRoute:
     """The headers of Standard Webhooks come with it."""
 
 
+DECISIONS: Final = f"{ROOT}/decisions/"
+OF_A_DECISION: Final = OwnRoute(method="GET", action=Action.READ_DECISION, resource=SiteResource.DECISION)
 OWN_ROUTES: Final[Mapping[str, OwnRoute]] = {
     f"{ROOT}/posture/nonce": OwnRoute(method="GET", action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE_NONCE),
     f"{ROOT}/posture": OwnRoute(
@@ -59,12 +63,29 @@ OWN_ROUTES: Final[Mapping[str, OwnRoute]] = {
 
 MAX_SIGNATURES: Final = 4
 
+_DECISION: Final = re.compile(r"[0-9a-f]{32}")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,11}")
 _SIGNATURE: Final = re.compile(r"v1,([A-Za-z0-9+/]{43}=)")
 
 
-def read_own(route: OwnRoute, arrival: Arrival, mark: str) -> SiteRequest | Capabilities:
+def own_route(path: str) -> tuple[OwnRoute, DecisionId | None] | None:
+    """What of ours a path names, and of which decision.
+
+    :raises RefusedError: of no decision that could be
+    """
+    if not path.startswith(DECISIONS):
+        route = OWN_ROUTES.get(path)
+        return None if route is None else (route, None)
+    identity = path.removeprefix(DECISIONS)
+    if _DECISION.fullmatch(identity) is None:
+        raise RefusedError(Reason.UNKNOWN_ROUTE, "a decision's id has 32 lower-case hexadecimal digits")
+    return OF_A_DECISION, DecisionId(identity)
+
+
+def read_own(
+    route: OwnRoute, arrival: Arrival, mark: str, about: DecisionId | None = None
+) -> SiteRequest | Capabilities:
     """:raises RefusedError: the request is not one that this resource takes"""
     if arrival.method == "OPTIONS":
         read_head(arrival.headers, with_body=False)
@@ -84,6 +105,7 @@ def read_own(route: OwnRoute, arrival: Arrival, mark: str) -> SiteRequest | Capa
         bytes=head.length,
         expect_continue=head.expect_continue,
         signed=_signed(arrival.headers) if route.signed else None,
+        about=about,
     )
 
 

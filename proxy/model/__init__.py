@@ -57,7 +57,7 @@ from proxy.model.base import (
 )
 from proxy.model.decided import Grounds, Obligation, PolicyReason, Verdict
 from proxy.model.reasons import CAPABILITIES, Reason
-from proxy.model.recorded import Durable, Kind, OutcomeStatus, RecordRow
+from proxy.model.recorded import Durable, Kind, OutcomeStatus, Recalled, RecordRow
 
 __all__ = [
     "ATTRIBUTES",
@@ -93,6 +93,7 @@ __all__ = [
     "Principal",
     "Query",
     "Reason",
+    "Recalled",
     "RecordRow",
     "Refusal",
     "Rendering",

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from proxy.model.base import InstanceUid, JsonObject, SeriesUid, StudyUid, wire_time
+from proxy.model.base import DecisionId, InstanceUid, JsonObject, SeriesUid, StudyUid, wire_time
 from proxy.model.reasons import Reason
 
 
@@ -21,6 +21,8 @@ class Action(StrEnum):
     RENDER = "render"
     BULKDATA = "bulkdata"
     STORE = "store"
+    READ_DECISION = "read_decision"
+    """What was decided on a request of one's own."""
     REPORT_POSTURE = "report_posture"
     """Of the device that asks."""
     MANAGE_POSTURE = "manage_posture"
@@ -167,6 +169,7 @@ class SiteResource(StrEnum):
     POSTURE_NONCE = "posture-nonce"
     POSTURE = "posture"
     MANAGED_POSTURE = "managed-posture"
+    DECISION = "decision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +195,8 @@ class SiteRequest:
     expect_continue: bool = False
     signed: Signed | None = None
     """Of what a management system sends."""
+    about: DecisionId | None = None
+    """The decision that is asked for."""
 
     def to_wire(self) -> JsonObject:
         """The shape of :meth:`DicomRequest.to_wire`, with nothing where that names objects of an archive."""
@@ -210,6 +215,7 @@ class SiteRequest:
             "transfer_syntax": None,
             "bytes": self.bytes,
             "purpose": None,
+            "decision": self.about,
         }
 
 

@@ -112,6 +112,8 @@ class Reason(StrEnum):
     SEARCH_TOO_BROAD = "search-too-broad"
     # record
     RECORD_NOT_DURABLE = "record-not-durable"
+    DECISION_UNKNOWN = "decision-unknown"
+    INTEGRITY = "integrity"
     # a lease that ended while a stream was under way
     LEASE_ENDED = "lease-ended"
     LIMIT_REACHED = "limit-reached"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -38,6 +39,22 @@ class RecordRow:
     leaf: bytes
     head: bytes | None
     """``None`` where none is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """A decision found again, as it was recorded: its reader may be told a part of it only."""
+
+    chain_id: int
+    contract: bytes
+    origin: bytes
+    index: int
+    leaf: bytes
+    receipt: str | None
+    """Compact JWS (RFC 7515); ``None`` where the key of its origin is gone."""
+    decision: dict[str, Any]
+    outcome: dict[str, Any] | None
+    parts: tuple[dict[str, Any], ...]
 
 
 class OutcomeStatus(StrEnum):

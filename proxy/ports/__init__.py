@@ -13,7 +13,7 @@ from proxy.ports.fulfilling import (
     StoreReport,
 )
 from proxy.ports.peer import Body, Clock, Exchange
-from proxy.ports.recording import Observer, Recorder, SpoolReader, Suppressor
+from proxy.ports.recording import Lookup, Observer, Recorder, SpoolReader, Standing, Suppressor
 
 __all__ = [
     "Archive",
@@ -26,6 +26,7 @@ __all__ = [
     "Fulfilment",
     "Identifier",
     "Interpreter",
+    "Lookup",
     "MultipartRules",
     "Observer",
     "PartEvent",
@@ -38,6 +39,7 @@ __all__ = [
     "Recorder",
     "RowShaper",
     "SpoolReader",
+    "Standing",
     "StoreReport",
     "Suppressor",
 ]

@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Protocol
 
 from proxy.model import (
+    DecisionId,
     Durable,
     JsonObject,
     Kind,
+    Principal,
+    Recalled,
     RecordRow,
 )
 
@@ -28,6 +31,23 @@ class Recorder(Protocol):
 
     def receipt(self, decision: str, durable: Durable, now: datetime) -> str:
         """Signed receipt, a compact JWS (RFC 7515)."""
+        ...
+
+
+class Lookup(Protocol):
+    async def recall(self, decision: DecisionId, principal: Principal) -> Recalled | None:
+        """What was decided on this device in the hands of this user. ``None`` for what was decided on anybody else,
+        never, or so long ago that it was pruned; it costs the same.
+
+        :raises SpoolError: the records cannot be read
+        :raises IntegrityError: they contradict themselves
+        """
+        ...
+
+
+class Standing(Protocol):
+    def __call__(self, origin: bytes, index: int) -> str:
+        """How far the chain is with a record: ``final``, ``included``, ``waiting``, or ``unknown``."""
         ...
 
 

@@ -10,8 +10,9 @@ The spool holds patient data in clear: files are 0600, the disk must be encrypte
 """
 
 from proxy.record.clock import ClockWatch
+from proxy.record.lookup import Lookup
 from proxy.record.receipts import Receipts
 from proxy.record.spool import Spool
 from proxy.record.suppression import Suppression
 
-__all__ = ["ClockWatch", "Receipts", "Spool", "Suppression"]
+__all__ = ["ClockWatch", "Lookup", "Receipts", "Spool", "Suppression"]

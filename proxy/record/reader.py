@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.errors import IntegrityError, SpoolError
+from proxy.errors import DicomwardError, IntegrityError, SpoolError
 from proxy.model import RecordRow
 from proxy.record import origin_file
 
@@ -103,11 +103,18 @@ def current_reader(folder: Path) -> OriginReader:
 def open_readers(folder: Path) -> list[OriginReader]:
     """Every origin of a folder, oldest first, found through predecessors."""
     readers: list[OriginReader] = []
-    origin: bytes | None = current_reader(folder).origin
-    while origin is not None and origin_file.database(folder, origin).is_file():
-        if any(reader.origin == origin for reader in readers):
-            raise IntegrityError(f"the spool of origin {origin.hex()} is named as its own predecessor")
-        reader = OriginReader(folder, origin)
-        readers.append(reader)
-        origin = reader.predecessor
+    origin = origin_file.current(folder)
+    if origin is None:
+        raise SpoolError(f"{folder} holds no spool yet: start the proxy once")
+    try:
+        while origin is not None and origin_file.database(folder, origin).is_file():
+            if any(reader.origin == origin for reader in readers):
+                raise IntegrityError(f"the spool of origin {origin.hex()} is named as its own predecessor")
+            reader = OriginReader(folder, origin)
+            readers.append(reader)
+            origin = reader.predecessor
+    except DicomwardError:
+        for reader in readers:
+            reader.close()
+        raise
     return readers[::-1]

@@ -36,14 +36,25 @@ class Handout:
 
 
 class Admin:
-    """Plain HTTP for operators. ``ready`` gives each condition by name; all must hold."""
+    """Plain HTTP for operators."""
 
-    def __init__(self, tally: Tally, ready: Callable[[], Mapping[str, bool]], handout: Handout | None = None) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        ready: Callable[[], Mapping[str, bool]],
+        troubles: Callable[[], Mapping[str, bool]],
+        handout: Handout | None = None,
+    ) -> None:
+        """
+        :param ready: each condition by name; all must hold for requests to be served
+        :param troubles: what is to be looked at although requests are served, by name
+        """
         self._registry = CollectorRegistry()
         self._registry.register(tally)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._ready = ready
+        self._troubles = troubles
         self._handout = handout
         self._waiting = 0
         application = web.Application()
@@ -73,7 +84,9 @@ class Admin:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        degraded = [name for name, held in self._troubles().items() if held]
+        body = {"status": "degraded" if degraded else "ok", "degraded": degraded}
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _readyz(self, request: web.Request) -> web.Response:
         conditions = dict(self._ready())

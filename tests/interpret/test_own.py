@@ -7,10 +7,11 @@ import base64
 import pytest
 
 from proxy.interpret import interpret
-from proxy.model import Action, Capabilities, Reason, Refusal, Signed, SiteRequest, SiteResource
+from proxy.model import Action, Capabilities, DecisionId, Reason, Refusal, Signed, SiteRequest, SiteResource
 from tests.interpret.building import arrival
 
 NONCE, POSTURE, MANAGED = (f"/.dicomward/v1/posture{tail}" for tail in ("/nonce", "", "/managed"))
+DECISIONS = "/.dicomward/v1/decisions"
 JOSE = ("Content-Type", "application/jose")
 LENGTH = ("Content-Length", "10")
 MAC = base64.b64encode(bytes(32)).decode()
@@ -68,6 +69,39 @@ def test_what_is_not_in_the_table_does_not_exist(target: str) -> None:
 def test_queries_are_refused() -> None:
     assert refused("GET", f"{NONCE}?a=b") is Reason.INVALID_QUERY
     assert refused("POST", f"{POSTURE}?", JOSE, LENGTH) is Reason.INVALID_QUERY
+
+
+def test_decision_is_named_by_its_id() -> None:
+    about = "0123456789abcdef" * 2
+    assert asked("GET", f"{DECISIONS}/{about}") == SiteRequest(
+        action=Action.READ_DECISION, resource=SiteResource.DECISION, method="GET", about=DecisionId(about)
+    )
+    assert asked("OPTIONS", f"{DECISIONS}/{about}") == Capabilities(methods=("GET", "OPTIONS"))
+    assert refused("HEAD", f"{DECISIONS}/{about}") is Reason.METHOD_NOT_ALLOWED
+    assert refused("DELETE", f"{DECISIONS}/{about}") is Reason.METHOD_NOT_ALLOWED
+    assert refused("GET", f"{DECISIONS}/{about}?a=b") is Reason.INVALID_QUERY
+    assert refused("GET", f"{DECISIONS}/{about}", LENGTH) is Reason.UNEXPECTED_BODY
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        *(
+            "",
+            "/",
+            "/1",
+            f"/{'1' * 31}",
+            f"/{'1' * 33}",
+            f"/{'A' * 32}",
+            f"/{'g' * 32}",
+            f"/{'1' * 32}/",
+            f"/{'1' * 32}/x",
+        ),
+        *(f"/%31{'1' * 31}", f"/{'1' * 31}\u0661", f"/{'1' * 32}\n", f"/../decisions/{'1' * 32}"),
+    ],
+)
+def test_what_is_no_decisions_id_does_not_exist(tail: str) -> None:
+    assert refused("GET", f"{DECISIONS}{tail}") in (Reason.UNKNOWN_ROUTE, Reason.INVALID_PATH)
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/jose; charset=utf-8", "", "text/plain"])

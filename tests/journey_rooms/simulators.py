@@ -42,6 +42,7 @@ from proxy.model import (
     Principal,
     Query,
     Reason,
+    Recalled,
     Refusal,
     Representation,
     ResourceContext,
@@ -90,6 +91,8 @@ STORE = DicomRequest(
 
 NONCE = SiteRequest(action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE_NONCE, method="GET")
 REPORT = SiteRequest(action=Action.REPORT_POSTURE, resource=SiteResource.POSTURE, method="POST")
+ABOUT = DecisionId("12" * 16)
+RECALL = SiteRequest(action=Action.READ_DECISION, resource=SiteResource.DECISION, method="GET", about=ABOUT)
 MANAGED = SiteRequest(action=Action.MANAGE_POSTURE, resource=SiteResource.MANAGED_POSTURE, method="POST")
 
 
@@ -426,6 +429,24 @@ class Recorder:
 
 
 @dataclass
+class Lookup:
+    """One decision, of whoever asks, or an error."""
+
+    trace: Trace
+    found: Recalled | None = None
+    error: Exception | None = None
+    asked: list[tuple[DecisionId, str | None]] = field(default_factory=list)
+
+    async def recall(self, decision: DecisionId, principal: Principal) -> Recalled | None:
+        self.trace.append("recall")
+        self.asked.append((decision, principal.device))
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+
+@dataclass
 class Suppressor:
     suppressed: list[str] = field(default_factory=list)
 
@@ -648,6 +669,7 @@ class World:
         self.engine = Engine()
         self.archive = Archive(self.trace)
         self.recorder = Recorder(self.trace)
+        self.lookup = Lookup(self.trace)
         self.suppressor = Suppressor()
         self.observer = Observer()
         self.counting = Counting()
@@ -671,6 +693,8 @@ class World:
             store_report=StoreReports("https://pacs.example"),
             problem=problem_of,
             recorder=self.recorder,
+            lookup=self.lookup,
+            standing=lambda origin, index: f"standing of {origin.hex()[:4]} at {index}",
             suppressor=self.suppressor,
             observer=self.observer,
             capabilities=lambda asked: b"{}",

@@ -40,6 +40,8 @@ NOW: Final = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 DEVICE: Final = "urn:dicomward:device:"
 _CARE: Final[dict[str, Any]] = {"default_purpose": "TREAT", "purposes": ["TREAT", "ETREAT", "COC", "HOPERAT"]}
 _DICOM: Final = ["search", "metadata", "retrieve", "render", "bulkdata", "store"]
+_READING: Final = [*_DICOM, "read_decision"]
+OWN: Final = (Action.READ_DECISION, Action.REPORT_POSTURE, Action.MANAGE_POSTURE)
 _MASK: Final[dict[str, Any]] = {
     "type": "mask",
     "attributes": ["PatientName", "VR:PN", "private"],
@@ -48,21 +50,21 @@ _MASK: Final[dict[str, Any]] = {
 _SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 
 ROLES: Final[dict[str, Any]] = {
-    "radiologist": {"actions": _DICOM, "institutions": "*", **_CARE},
+    "radiologist": {"actions": _READING, "institutions": "*", **_CARE},
     "ct": {
-        "actions": _DICOM,
+        "actions": _READING,
         "institutions": ["North", "South"],
         "modalities": ["CT", "SR"],
         "departments": ["Radiology", "Surgery"],
         "obligations": {"retrieve": [{"type": "seal"}], "*": [{"type": "limit", "seconds": 600}]},
         **_CARE,
     },
-    "mr": {"actions": _DICOM, "institutions": ["North"], "modalities": ["MR"], "obligations": {}, **_CARE},
-    "night": {"actions": _DICOM, "institutions": "*", "hours": "night", **_CARE},
-    "day": {"actions": _DICOM, "institutions": ["North"], "hours": "day", "networks": ["clinic", "ward"], **_CARE},
-    "nowhere": {"actions": _DICOM, "institutions": "*", "networks": [], **_CARE},
+    "mr": {"actions": _READING, "institutions": ["North"], "modalities": ["MR"], "obligations": {}, **_CARE},
+    "night": {"actions": _READING, "institutions": "*", "hours": "night", **_CARE},
+    "day": {"actions": _READING, "institutions": ["North"], "hours": "day", "networks": ["clinic", "ward"], **_CARE},
+    "nowhere": {"actions": _READING, "institutions": "*", "networks": [], **_CARE},
     "psychiatrist": {
-        "actions": _DICOM,
+        "actions": _READING,
         "institutions": "*",
         "departments": ["Psychiatry"],
         "networks": ["ward"],
@@ -76,7 +78,7 @@ ROLES: Final[dict[str, Any]] = {
         "purposes": ["HRESCH", "CLINTRCH"],
         "obligations": {"metadata": [_MASK], "search": [{"type": "limit", "bytes": 1 << 20}]},
     },
-    "patient": {"actions": ["search", "metadata", "retrieve"], "institutions": "*", **_CARE},
+    "patient": {"actions": ["search", "metadata", "retrieve", "read_decision"], "institutions": "*", **_CARE},
     "manager": {
         "actions": ["manage_posture"],
         "institutions": [],
@@ -114,6 +116,7 @@ POSTURE: Final[dict[str, Any]] = {
         "*": {
             "search": "reading",
             "metadata": "reading",
+            "read_decision": "none",
             "report_posture": "none",
             "manage_posture": "none",
             "*": "clinical",
@@ -236,7 +239,7 @@ def _question(dice: random.Random, number: int) -> JsonObject:
 
 def _request(dice: random.Random, everyday: bool) -> DicomRequest | SiteRequest:
     action = dice.choice([*Action, *(Action(each) for each in _DICOM), Action.METADATA])
-    if action in (Action.REPORT_POSTURE, Action.MANAGE_POSTURE):
+    if action in OWN:
         return SiteRequest(action=action, resource=SiteResource.POSTURE, method="POST")
     return DicomRequest(
         action=action,

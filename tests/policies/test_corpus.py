@@ -63,11 +63,13 @@ ACTIONS = {
         Action.RENDER,
         Action.BULKDATA,
         Action.STORE,
+        Action.READ_DECISION,
     },
-    "technologist": {Action.SEARCH, Action.METADATA, Action.RETRIEVE, Action.STORE},
-    "researcher": {Action.SEARCH, Action.METADATA},
-    "device-manager": {Action.MANAGE_POSTURE},
+    "technologist": {Action.SEARCH, Action.METADATA, Action.RETRIEVE, Action.STORE, Action.READ_DECISION},
+    "researcher": {Action.SEARCH, Action.METADATA, Action.READ_DECISION},
+    "device-manager": {Action.MANAGE_POSTURE, Action.READ_DECISION},
 }
+OWN = (Action.READ_DECISION, Action.REPORT_POSTURE, Action.MANAGE_POSTURE)
 PURPOSES: dict[str, set[str | None]] = {
     "radiologist": {None, "TREAT", "ETREAT", "COC", "HOPERAT"},
     "technologist": {None, "TREAT", "ETREAT", "HOPERAT"},
@@ -162,7 +164,7 @@ def row(dice: random.Random) -> Row:
 
 def request(dice: random.Random) -> DicomRequest | SiteRequest:
     action = dice.choice(list(Action))
-    if action in (Action.REPORT_POSTURE, Action.MANAGE_POSTURE):
+    if action in OWN:
         return SiteRequest(action=action, resource=SiteResource.POSTURE, method="POST")
     return DicomRequest(
         action=action,
@@ -243,7 +245,7 @@ def expected(facts: dict[str, Any]) -> bool:
     roles, reach = suited(facts, asked.action)
     if not roles:
         return False
-    if asked.action is Action.MANAGE_POSTURE:
+    if asked.action in OWN:
         return True
     if not device_in_order(facts["posture"], asked.action):
         return False

@@ -16,7 +16,7 @@ from proxy.decide import Environment, build_input, read_policies
 from proxy.decide.counters import Counters
 from proxy.decide.example import example_input
 from proxy.interpret import interpret
-from proxy.interpret.own import OWN_ROUTES
+from proxy.interpret.own import OF_A_DECISION, OWN_ROUTES
 from proxy.model import (
     ATTRIBUTES,
     Action,
@@ -130,8 +130,9 @@ def test_whatever_the_grammar_reads_becomes_an_input_of_the_schema(asked: Asked)
 
 
 def test_requests_for_what_is_ours_become_inputs_of_the_schema() -> None:
-    for route in OWN_ROUTES.values():
-        request = SiteRequest(action=route.action, resource=route.resource, method=route.method, bytes=10)
+    for route in (*OWN_ROUTES.values(), OF_A_DECISION):
+        about = DecisionId("1" * 32) if route is OF_A_DECISION else None
+        request = SiteRequest(action=route.action, resource=route.resource, method=route.method, bytes=10, about=about)
         assert _faults(whole_input(request)) == []
 
 
@@ -141,6 +142,7 @@ WRONG_INPUTS: list[tuple[list[str], Any]] = [
     (["time"], "2026-11-22T19:40:00.000+00:00"),
     (["extra"], 1),
     (["request", "action"], "delete"),
+    (["request", "decision"], "1"),
     (["resource", "departments"], None),
     (["resource", "patient_id"], 1),
     (["environment", "local", "weekday"], "Sunday"),

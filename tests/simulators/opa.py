@@ -108,7 +108,7 @@ def settings(port: int, **changes: Any) -> OpaSettings:
 @asynccontextmanager
 async def handing_out(shelf: Shelf) -> AsyncIterator[int]:
     """The admin port of a proxy that offers ``shelf``."""
-    admin, port = Admin(Tally(), dict, Handout(shelf=shelf, token=TOKEN)), free_port()
+    admin, port = Admin(Tally(), dict, dict, Handout(shelf=shelf, token=TOKEN)), free_port()
     await admin.start("127.0.0.1", port)
     try:
         yield port

@@ -68,7 +68,7 @@ async def test_who_does_not_show_the_token_gets_nothing(served: Served, shown: s
 
 
 async def test_where_no_server_is_configured_there_is_nothing() -> None:
-    admin, port = Admin(Tally(), dict), free_port()
+    admin, port = Admin(Tally(), dict, dict), free_port()
     await admin.start("127.0.0.1", port)
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}{PATH}", headers=OURS) as answer:
         assert answer.status == 404

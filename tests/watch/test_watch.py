@@ -93,7 +93,7 @@ def test_label_value_cannot_break_the_exposition(value: str) -> None:
 
 def test_labels_are_from_closed_sets() -> None:
     """No label is an identifier: each name that code counts under is one of these."""
-    closed = {"result", "reason", "action", "status", "room", "kind", "authority", "digest", "state", "le"}
+    closed = {"result", "reason", "action", "status", "room", "kind", "authority", "digest", "state", "le", "stage"}
     used: set[str] = set()
     for path in (ROOT / "proxy").rglob("*.py"):
         text = path.read_text("utf-8")
@@ -109,14 +109,14 @@ def test_labels_are_from_closed_sets() -> None:
 
 
 @pytest.fixture
-async def admin_url() -> AsyncIterator[tuple[str, dict[str, bool], Tally]]:
-    tally, ready = Tally(), {"spool": True, "policy": True}
-    admin = Admin(tally, lambda: ready)
+async def admin_url() -> AsyncIterator[tuple[str, dict[str, bool], dict[str, bool], Tally]]:
+    tally, ready, troubles = Tally(), {"spool": True, "policy": True}, {"anchor": False, "canary": False}
+    admin = Admin(tally, lambda: ready, lambda: troubles)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     await admin.start("127.0.0.1", port)
-    yield f"http://127.0.0.1:{port}", ready, tally
+    yield f"http://127.0.0.1:{port}", ready, troubles, tally
     await admin.stop()
 
 
@@ -125,8 +125,10 @@ async def get(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_metrics_are_served_for_prometheus(admin_url: tuple[str, dict[str, bool], Tally]) -> None:
-    url, _, tally = admin_url
+async def test_metrics_are_served_for_prometheus(
+    admin_url: tuple[str, dict[str, bool], dict[str, bool], Tally],
+) -> None:
+    url, _, _, tally = admin_url
     tally.count("outcomes", {"status": "complete"})
     status, text = await get(f"{url}/metrics")
     names = {family.name for family in text_string_to_metric_families(text)}
@@ -134,22 +136,26 @@ async def test_metrics_are_served_for_prometheus(admin_url: tuple[str, dict[str,
     assert {"dicomward_outcomes", "process_resident_memory_bytes", "python_info"} <= names
 
 
-async def test_health_and_readiness(admin_url: tuple[str, dict[str, bool], Tally]) -> None:
-    url, ready, _ = admin_url
-    assert await get(f"{url}/healthz") == (200, "ok\n")
+async def test_health_and_readiness(admin_url: tuple[str, dict[str, bool], dict[str, bool], Tally]) -> None:
+    url, ready, troubles, _ = admin_url
+    status, text = await get(f"{url}/healthz")
+    assert (status, json.loads(text)) == (200, {"status": "ok", "degraded": []})
     status, text = await get(f"{url}/readyz")
     assert (status, json.loads(text)) == (200, {"spool": True, "policy": True})
     ready["spool"] = False
     status, text = await get(f"{url}/readyz")
     assert (status, json.loads(text)) == (503, {"spool": False, "policy": True})
     assert (await get(f"{url}/healthz"))[0] == 200
+    troubles["canary"] = True
+    status, text = await get(f"{url}/healthz")
+    assert (status, json.loads(text)) == (200, {"status": "degraded", "degraded": ["canary"]})
 
 
 async def test_port_that_is_taken_names_the_key() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        admin = Admin(Tally(), dict)
+        admin = Admin(Tally(), dict, dict)
         with pytest.raises(ConfigurationError, match=r"listen\.admin_port"):
             await admin.start("127.0.0.1", taken.getsockname()[1])
         await admin.stop()

@@ -318,7 +318,7 @@ test_deny_when_a_first_key_does_not_excuse_a_share if {
 }
 
 test_allow_when_the_action_is_exempt if {
-	every action in ["report_posture", "manage_posture"] {
+	every action in ["read_decision", "report_posture", "manage_posture"] {
 		i := object.remove(data.dicomweb.lib.fixture.own("manager", action), ["device"])
 		count(data.dicomweb.posture.deny) == 0 with input as i
 		data.dicomweb.posture.fit(action, {}) with input as i

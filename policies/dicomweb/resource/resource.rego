@@ -12,6 +12,7 @@ permitted(grant, action, resource) if {
 	action != "search"
 	action != "store"
 	action != "manage_posture"
+	action != "read_decision"
 	data.dicomweb.resource.object_permitted(grant, action, resource)
 } else if {
 	data.dicomweb.resource.names_no_object(action, input.request.instance)
@@ -59,9 +60,10 @@ permitted_rows(grant, rows) := positions if {
 # description: |
 #   Every action names an object unless it is listed here, so a new action is judged with its resource. A search names
 #   none: its rows are judged one by one. A store is asked about twice: before its body was read, when nothing is known of
-#   it, and once for each part, whose header is then the resource. What is told of devices is about no object.
+#   it, and once for each part, whose header is then the resource. What is told of devices is about no object, and a decision
+#   is none.
 names_no_object(action, instance) if {
-	action in ["search", "report_posture", "manage_posture"]
+	action in ["search", "read_decision", "report_posture", "manage_posture"]
 } else if {
 	action == "store"
 	instance == null

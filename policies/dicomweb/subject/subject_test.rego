@@ -272,6 +272,36 @@ test_deny_when_another_tells_of_devices if {
 	d == {"allow": false, "reasons": ["action-not-permitted", "purpose-not-permitted", "subject-unknown"], "obligations": []}
 }
 
+# What was decided on oneself: whoever has a role may know, on a device in whatever state.
+test_allow_when_a_decision_of_ones_own_is_read if {
+	every name in ["radiologist", "technologist", "manager"] {
+		i := data.dicomweb.lib.fixture.own(name, "read_decision")
+		data.dicomweb.authz.decision == _allowed with input as i
+		bad := object.union(i, {"device": {"posture": {"firewall": {"value": false}}}})
+		data.dicomweb.authz.decision == _allowed with input as bad
+	}
+}
+
+test_allow_when_who_sees_what_is_masked_reads_a_decision if {
+	d := data.dicomweb.authz.decision with input as data.dicomweb.lib.fixture.own("researcher", "read_decision")
+	d.allow
+	{obligation.type | some obligation in d.obligations} == {"mask"}
+}
+
+test_deny_when_who_reads_a_decision_has_no_role if {
+	every name in ["workstation", "nobody"] {
+		d := data.dicomweb.authz.decision with input as data.dicomweb.lib.fixture.own(name, "read_decision")
+		d.allow == false
+		"subject-unknown" in d.reasons
+	}
+}
+
+test_deny_when_no_role_includes_reading_decisions if {
+	i := data.dicomweb.lib.fixture.own("radiologist", "read_decision")
+	r := {"radiologist": data.dicomweb.lib.fixture.role({"actions": ["metadata"]})}
+	data.dicomweb.authz.decision == _denied("action-not-permitted") with input as i with data.roles as r
+}
+
 test_deny_when_a_manager_wants_images if {
 	every action in ["search", "metadata", "retrieve", "store"] {
 		i := data.dicomweb.lib.fixture.asks("manager", action)
