@@ -18,7 +18,7 @@ up: setup ## Run the dev stack in the foreground until Ctrl-C (flags: make up FL
 	@$(BIN)/dicomward dev up $(FLAGS)
 
 test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-full: setup tools ## The long forms: crashes, 10 minutes without chain, lost replies, mutations, 4 GiB, 1,000 devices
 	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/anchor tests/record tests/policies/test_visible.py $(ARGS)
