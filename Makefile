@@ -1,6 +1,6 @@
 # Dicomward. `make demo` shows it, `make test` tests it; each does all the set-up it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full lock ci check bench policy-test tools clean
+.PHONY: help setup demo up test test-full geth-test lock ci check bench policy-test tools clean
 SHELL := /bin/bash
 BIN := .venv/bin
 OPA := .tools/bin/opa
@@ -22,6 +22,10 @@ test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
 
 test-full: setup tools ## The long forms: crashes, 10 minutes without chain, lost replies, mutations, 4 GiB, 1,000 devices
 	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/anchor tests/record tests/policies/test_visible.py $(ARGS)
+
+geth-test: setup ## The anchor on a real geth, which is built the first time (some minutes)
+	@deploy/tools.sh geth
+	$(BIN)/pytest tests/geth $(ARGS)
 
 lock: ## Lock dependencies anew, with hashes (wants uv)
 	uv pip compile --generate-hashes --extra dev --no-emit-index-url --no-emit-find-links --no-annotate --no-header \

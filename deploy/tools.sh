@@ -3,12 +3,13 @@
 #
 #   orthanc anvil prometheus    what the dev stack needs
 #   opa kubo                    only some tests need them; the demo never waits for them
+#   geth                        only `make geth-test` needs it
 #   nginx ab                    only the benches need them
 #
 # What is on PATH comes first, where its version will do. --optional: what cannot be had is said, and is no failure,
 # except under CI=true on a machine with Go, where it could have been built.
 #
-# OPA and Kubo are built from wrapper modules pinned by go.sum, not downloaded: a download needs a SHA-256 that we can
+# OPA, Kubo and geth are built from modules pinned by go.sum, not downloaded: a download needs a SHA-256 that we can
 # show the origin of, and we have none to show yet. Whoever has the official binary puts it on PATH.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -105,10 +106,11 @@ get_anvil() {
   link anvil "$binary"
 }
 
-# build NAME MODULE: builds deploy/tools/MODULE once a user and lock, and links it as NAME.
+# build NAME MODULE [PACKAGE]: builds deploy/tools/MODULE, or PACKAGE as that module pins it, once a user and lock, and
+# links it as NAME.
 build() {
-  local name="$1" source="$ROOT/deploy/tools/$2" key binary work
-  key="$(cat "$source/go.mod" "$source/go.sum" "$source/main.go" | sha256sum | cut -c1-16)"
+  local name="$1" source="$ROOT/deploy/tools/$2" package="${3:-.}" key binary work
+  key="$(find "$source" -type f | sort | xargs cat | sha256sum | cut -c1-16)"
   binary="$CACHE/$2-$key-$(uname -m)/$name"
   if [ ! -x "$binary" ]; then
     if ! have go; then
@@ -119,7 +121,7 @@ build() {
     mkdir -p "$(dirname "$binary")"
     work="$(mktemp -d "$CACHE/build.XXXXXX")"
     local started=$SECONDS
-    if ! (cd "$source" && go build -mod=readonly -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/$name" . 2>"$work/log"); then
+    if ! (cd "$source" && go build -mod=readonly -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/$name" "$package" 2>"$work/log"); then
       tail -n 5 "$work/log" >&2
       sorry "$name could not be built: is Go's module proxy reachable, and is Go as new as $source/go.mod asks?"
       rm -rf "$work"
@@ -136,12 +138,14 @@ get_opa() { on_path opa '^Version: 1\.' version || build opa opa; }
 
 get_kubo() { on_path ipfs '^ipfs version 0\.(3[5-9]|[4-9][0-9])' --version || build ipfs kubo; }
 
+get_geth() { on_path geth '^Version: 1\.1[67]' version || build geth geth github.com/ethereum/go-ethereum/cmd/geth; }
+
 optional=''
 failed=0
 for name in "$@"; do
   case "$name" in
     --optional) optional=yes ;;
-    orthanc | anvil | prometheus | opa | kubo | nginx | ab) "get_$name" || failed=1 ;;
+    orthanc | anvil | prometheus | opa | kubo | geth | nginx | ab) "get_$name" || failed=1 ;;
     *)
       sorry "no such part: $name"
       exit 2

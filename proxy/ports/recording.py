@@ -37,7 +37,7 @@ class Recorder(Protocol):
 class Lookup(Protocol):
     async def recall(self, decision: DecisionId, principal: Principal) -> Recalled | None:
         """What was decided on this device in the hands of this user. ``None`` for what was decided on anybody else,
-        never, or so long ago that it was pruned; it costs the same.
+        never, or so long ago that it was pruned: nobody is told which.
 
         :raises SpoolError: the records cannot be read
         :raises IntegrityError: they contradict themselves

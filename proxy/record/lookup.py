@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from proxy.model import DecisionId, Durable, Kind, Principal, Recalled, RecordRo
 from proxy.record import origin_file
 from proxy.record.reader import OriginReader, open_readers
 from proxy.record.receipts import Receipts
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 2
 """Lookups under way; more wait. Each opens files, and the spool's writer shares their disk."""
@@ -78,6 +81,7 @@ class Lookup:
 def _body(row: RecordRow) -> dict[str, Any]:
     """:raises IntegrityError: it does not give the leaf beside it"""
     if commitment.leaf_of(row.salt, row.body) != row.leaf:
+        logger.critical("a record of the spool was changed", extra={"index": row.index})
         raise IntegrityError(f"record {row.index} of the spool does not give its leaf: it was changed")
     body: dict[str, Any] = orjson.loads(row.body)
     return body
