@@ -18,10 +18,11 @@ up: setup ## Run the dev stack in the foreground until Ctrl-C (flags: make up FL
 	@$(BIN)/dicomward dev up $(FLAGS)
 
 test: setup tools ## Run all tests (arguments: make test ARGS='-k posture')
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-full: setup tools ## The long forms: crashes, 10 minutes without chain, lost replies, mutations, 4 GiB, 1,000 devices
-	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/anchor tests/record tests/policies/test_visible.py $(ARGS)
+	DICOMWARD_FULL=1 $(BIN)/pytest tests/journey tests/anchor tests/record tests/policies/test_visible.py \
+	  tests/policies/test_corpus.py $(ARGS)
 
 geth-test: setup ## The anchor on a real geth, which is built the first time (some minutes)
 	@deploy/tools.sh geth

@@ -18,7 +18,7 @@ from proxy.anchor.chain_values import FeeLimits
 from proxy.anchor.facts import ChainFacts, collect_facts
 from proxy.anchor.findings import Finding, FindingKind, Report, TrustedHead
 from proxy.anchor.keys import load_account, new_keystore
-from proxy.anchor.receipt_check import ReceiptStanding, ReceiptVerdict, check_receipt
+from proxy.anchor.receipt_check import ReceiptStanding, ReceiptVerdict, check_receipt, check_receipts
 from proxy.anchor.status import AnchorState, AnchorStatus, write_status
 from proxy.anchor.trust import Trust, load_trust, save_trust, trust_as_found
 from proxy.anchor.verifier import verify
@@ -41,6 +41,7 @@ __all__ = [
     "Trust",
     "TrustedHead",
     "check_receipt",
+    "check_receipts",
     "collect_facts",
     "load_account",
     "load_trust",

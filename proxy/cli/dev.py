@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="A whole site on this machine, to try and to test. Never before real patients.")
 POSTURE_VALID_S = 900
+CANARY_S = 60.0
 """As the product has it by default; the stack reports for its devices every 300 s."""
 console = Console()
 errors = Console(stderr=True)
@@ -76,6 +77,7 @@ def up(
                 policies=policies,
                 archive_url=archive,
                 posture_valid_s=POSTURE_VALID_S,
+                overrides={"ledger": {"canary_s": CANARY_S}},
                 with_opa=policy_engine is Engine.OPA,
                 with_kubo=evidence is Evidence.KUBO,
                 say=lambda line: progress.console.print(f"[dim]\\[stack][/] {line}", highlight=False),

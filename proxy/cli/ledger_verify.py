@@ -19,6 +19,7 @@ from proxy.anchor import (
     Report,
     Trust,
     check_receipt,
+    check_receipts,
     collect_facts,
     load_trust,
     save_trust,
@@ -84,7 +85,7 @@ def verify_ledger(
         else:
             report = _from_evidence(source, trust, facts, full=full, only=only)
         second = compared(stack, chain, facts)
-        verdicts = [check_receipt(line, facts) for line in lines(receipts)]
+        verdicts = check_receipts(lines(receipts), facts)
     clean = report.clean and not second and all(verdict.good for verdict in verdicts)
     if remember and clean:
         save_trust(path, trust.remembering(report, accepted))

@@ -11,7 +11,7 @@ from tests.journey import ledger
 from tests.journey.conftest import FULL
 from tests.journey.load import load
 
-CRASHES = 20 if FULL else 4
+CRASHES = 20 if FULL else 3
 
 # The client library leaves sockets open whose peer was killed in the middle of an answer.
 pytestmark = [
@@ -42,7 +42,7 @@ def test_proxy_killed_under_load_loses_no_answered_request(stack: DevStack) -> N
 
 def test_anchor_killed_under_load_anchors_everything_once(stack: DevStack) -> None:
     with load(stack) as seen:
-        for _ in range(3):
+        for _ in range(3 if FULL else 2):
             time.sleep(1.5)
             stack.kill("anchor")
             stack.restart("anchor")
