@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 STAGES: Final = ("durable", "included", "final", "published")
 MOST_WAITING: Final = 16
-"""Not final yet. Beyond them none is recorded: the oldest says what there is to say."""
+"""Beyond so many that are not final none is recorded, and of those that wait for evidence no more are followed: the
+oldest say what there is to say.
+"""
 
 
 class Recording(Protocol):
@@ -73,7 +75,7 @@ class Canary:
         """Follow those under way, and record another if it is time."""
         self._follow()
         now = self._now()
-        if now < self._next or len(self._waiting) >= MOST_WAITING:
+        if now < self._next or len(self._unfinished()) >= MOST_WAITING:
             return
         self._next = now + self._every_s
         try:
@@ -100,6 +102,12 @@ class Canary:
                 self._seconds[stage] = now - canary.born
             if self._last in canary.reached:
                 self._waiting.remove(canary)
+        # Evidence that does not come must not keep the chain from being watched.
+        for canary in [each for each in self._waiting if "final" in each.reached][MOST_WAITING:]:
+            self._waiting.remove(canary)
+
+    def _unfinished(self) -> list[_Canary]:
+        return [canary for canary in self._waiting if "final" not in canary.reached]
 
     def _stages(self, canary: _Canary) -> list[str]:
         """What it reached since it was looked at last."""
@@ -112,7 +120,7 @@ class Canary:
     @property
     def waiting_s(self) -> float:
         """Age of the oldest that is not final, or for how long none could be recorded."""
-        begun = [canary.born for canary in self._waiting if "final" not in canary.reached]
+        begun = [canary.born for canary in self._unfinished()]
         if self._failing_since is not None:
             begun.append(self._failing_since)
         return self._now() - min(begun) if begun else 0.0

@@ -97,6 +97,20 @@ async def test_chain_that_is_away_shows_in_the_age_of_the_oldest_and_costs_no_me
     assert len(world.records) == MOST_WAITING + 1, "and it goes on"
 
 
+async def test_evidence_that_does_not_come_leaves_the_chain_watched(world: World) -> None:
+    canary = world.canary(every_s=10)
+    for _ in range(3 * MOST_WAITING):
+        await canary.look()
+        world.chain(len(world.records), len(world.records), 0)
+        world.seconds += 10
+    assert len(world.records) == 3 * MOST_WAITING
+    world.far = None
+    await canary.look()
+    world.seconds += 100
+    assert canary.waiting_s >= 100, "the one recorded when the chain went away"
+    assert shown(canary)["canary_seconds"].keys() == {("durable",), ("included",), ("final",)}
+
+
 async def test_spool_that_fails_shows_too_and_ends_nothing(world: World) -> None:
     canary = world.canary(every_s=10)
     world.fails = True

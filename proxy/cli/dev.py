@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="A whole site on this machine, to try and to test. Never before real patients.")
 POSTURE_VALID_S = 900
-CANARY_S = 60.0
 """As the product has it by default; the stack reports for its devices every 300 s."""
+CANARY_S = 60.0
+"""As the product has it by default."""
 console = Console()
 errors = Console(stderr=True)
 

@@ -94,18 +94,20 @@ def current_reader(folder: Path) -> OriginReader:
 
     :raises SpoolError: there is none yet, or it cannot be read
     """
+    return OriginReader(folder, _current(folder))
+
+
+def _current(folder: Path) -> bytes:
     origin = origin_file.current(folder)
     if origin is None:
         raise SpoolError(f"{folder} holds no spool yet: start the proxy once")
-    return OriginReader(folder, origin)
+    return origin
 
 
 def open_readers(folder: Path) -> list[OriginReader]:
     """Every origin of a folder, oldest first, found through predecessors."""
     readers: list[OriginReader] = []
-    origin = origin_file.current(folder)
-    if origin is None:
-        raise SpoolError(f"{folder} holds no spool yet: start the proxy once")
+    origin: bytes | None = _current(folder)
     try:
         while origin is not None and origin_file.database(folder, origin).is_file():
             if any(reader.origin == origin for reader in readers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import pytest
 import requests
 
 from deploy.dev.layout import Ports
-from deploy.dev.metrics import total
 from deploy.dev.stack import DevStack
 from tests.anchor.evidence.conftest import ipfs
 from tests.journey import ledger
 from tests.journey.conftest import FULL
 from tests.journey.load import load
+from tests.journey.watching import metric, until
 from tests.laws import check_laws
 from tests.stack import GENEROUS
 
@@ -27,7 +27,6 @@ OUTAGE_S = 600 if FULL else 6
 UNDISTURBED_S = 60 if FULL else 2
 PER_SECOND = 200 if FULL else 50
 MAY_GROW_BYTES = 32 * 2**20
-SEEN_S = 30
 AFTER_WARMING = 0.1
 """Part of the outage after which caches and pools of a process are full."""
 
@@ -47,12 +46,12 @@ def test_no_request_fails_while_chain_and_ipfs_are_away(stack: DevStack) -> None
         away = len(seen.answers)
         stack.stop_part("chain")
         stack.stop_part("kubo")
-        _until(lambda: "anchor" in _degraded(stack))
+        until(lambda: "anchor" in _degraded(stack))
         assert requests.get(f"{stack.admin_url}/readyz", timeout=10).status_code == 200, "it serves all the same"
         time.sleep(OUTAGE_S * AFTER_WARMING)
         with _memory(stack, "proxy", "anchor") as grown:
             time.sleep(OUTAGE_S * (1 - AFTER_WARMING))
-        waited = _metric(stack, "canary_waiting_seconds")
+        waited = metric(stack, "canary_waiting_seconds")
         back = len(seen.answers)
         stack.restart("chain")
         stack.restart("kubo")
@@ -71,8 +70,8 @@ def test_no_request_fails_while_chain_and_ipfs_are_away(stack: DevStack) -> None
     ledger.settle(stack, timeout_s=2 * OUTAGE_S + 60, figure="published")
     print(f"all evidence named in {time.monotonic() - began:.0f} s")
     assert waited >= OUTAGE_S * (1 - AFTER_WARMING), "the canary tells how long the chain is away"
-    _until(lambda: _degraded(stack) == [])
-    _until(lambda: _metric(stack, "canary_seconds", stage="published") > 0)
+    until(lambda: _degraded(stack) == [])
+    until(lambda: metric(stack, "canary_seconds", stage="published") > 0)
     assert all(growth < MAY_GROW_BYTES for growth in grown.values()), _mebibytes(grown)
     report = ledger.verified(stack, seen.answers)
     assert report["clean"], report["findings"]
@@ -85,17 +84,6 @@ def test_no_request_fails_while_chain_and_ipfs_are_away(stack: DevStack) -> None
 def _degraded(stack: DevStack) -> list[str]:
     degraded: list[str] = requests.get(f"{stack.admin_url}/healthz", timeout=10).json()["degraded"]
     return degraded
-
-
-def _metric(stack: DevStack, name: str, **labels: str) -> float:
-    return total(requests.get(f"{stack.admin_url}/metrics", timeout=10).text, f"dicomward_{name}", **labels)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SEEN_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,11 +13,11 @@ import requests
 
 from deploy.dev.answers import Answer, session
 from deploy.dev.layout import Ports
-from deploy.dev.metrics import total
 from deploy.dev.stack import DevStack
 from tests.journey import ledger
 from tests.journey.conftest import FULL
 from tests.journey.load import load
+from tests.journey.watching import metric, until
 from tests.laws import check_laws
 from tests.record.disk import build
 from tests.stack import GENEROUS
@@ -27,7 +26,6 @@ MIB = 2**20
 RESERVE = 32 * MIB
 SPACE = 14 * MIB
 """What the spool finds beside its reserve."""
-SEEN_S = 30
 
 
 class Disk(Protocol):
@@ -106,14 +104,14 @@ def stack(disk: Disk, tmp_path: Path) -> Iterator[DevStack]:
 def test_full_disk_is_told_of_and_service_resumes_by_itself(stack: DevStack, disk: Disk) -> None:
     disk.fill()
     with load(stack) as seen:
-        _until(lambda: any(answer.status == 503 for answer in seen.answers))
-        _until(lambda: not _ready(stack)["spool"])
+        until(lambda: any(answer.status == 503 for answer in seen.answers))
+        until(lambda: not _ready(stack)["spool"])
         # On a real disk, what SQLite gives back may let a few more be recorded, and so be answered.
-        _until(lambda: sum(answer.status == 503 for answer in seen.answers) > 100)
+        until(lambda: sum(answer.status == 503 for answer in seen.answers) > 100)
         disk.free()
-        _until(lambda: seen.answers[-1].status != 503)
+        until(lambda: seen.answers[-1].status != 503)
         resumed = len(seen.answers)
-        _until(lambda: len(seen.answers) > resumed + 50)
+        until(lambda: len(seen.answers) > resumed + 50)
     assert {answer.status for answer in seen.answers} == {200, 403, 503}
     assert {answer.status for answer in seen.answers[resumed:]} <= {200, 403}
     assert seen.unanswered == 0
@@ -121,7 +119,7 @@ def test_full_disk_is_told_of_and_service_resumes_by_itself(stack: DevStack, dis
     refused = [answer for answer in seen.answers if answer.status == 503]
     recorded = [answer for answer in seen.answers if answer.status != 503]
     assert all(answer.decision is None and answer.receipt is None for answer in refused)
-    assert _metric(stack, "suppressed_total", reason="record-not-durable") == len(refused)
+    assert metric(stack, "suppressed_total", reason="record-not-durable") == len(refused)
     with session("radiologist", stack.client("radiologist"), stack.ca, []) as client:
         assert client.get(f"{stack.url}/dicom-web/studies?limit=1", timeout=10).status_code == 200
     _settled(stack, recorded)
@@ -138,14 +136,3 @@ def _settled(stack: DevStack, recorded: list[Answer]) -> None:
 def _ready(stack: DevStack) -> dict[str, bool]:
     ready: dict[str, bool] = requests.get(f"{stack.admin_url}/readyz", timeout=10).json()
     return ready
-
-
-def _metric(stack: DevStack, name: str, **labels: str) -> float:
-    return total(requests.get(f"{stack.admin_url}/metrics", timeout=10).text, f"dicomward_{name}", **labels)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SEEN_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
