@@ -130,8 +130,9 @@ def published(ledger: Ledger, folder: Path, fill: Callable[[SpoolFile], None] | 
         settings=PublisherSettings(max_records=BUNDLE, max_wait_s=0.1),
     )
     try:
-        worker = ledger.worker(spool.folder, publisher=publisher, batch_size=12)
-        anchor_all(worker)
+        anchor_all(ledger.worker(spool.folder, batch_size=12))
+        # Only now: whoever waits for more records while they come makes bundles of any size.
+        worker = ledger.worker(spool.folder, publisher=publisher)
         cycle_until(worker, lambda status: status.published == status.local and not status.in_flight)
     finally:
         publisher.close()
