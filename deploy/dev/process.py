@@ -87,6 +87,9 @@ class Child:
     def pause(self) -> None:
         """Freeze it: it holds its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        if self.process is not None:
+            # A signal is on its way for a while, and threads on other processors answer meanwhile.
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 import socket
 import ssl
 import time
@@ -158,14 +157,14 @@ async def test_server_that_stands_still_is_late_and_answers_again_when_it_goes_o
 ) -> None:
     async with real_opa(tmp_path, deadline_s=0.3) as (engine, server):
         await engine.load(prepared)
-        server.signal(signal.SIGSTOP)
+        server.pause()
         try:
             started = time.monotonic()
             with pytest.raises(PolicyUnavailableError, match=r"no answer within 0\.3 s"):
                 await engine.decide(ASKED)
             assert time.monotonic() - started < 2
         finally:
-            server.signal(signal.SIGCONT)
+            server.resume()
         await _until_verdict(engine)
 
 
